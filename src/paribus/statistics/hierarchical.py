@@ -31,13 +31,15 @@ def hierarchical_bootstrap(
     What it covers with few seeds: two or three seeds say little about how much seeds differ. The ``"percentile"``
     interval is then too narrow: where seed noise dominates, a nominal 95% covers about 60% of the time with 2 seeds,
     75% with 3 and 85% with 4. The default ``"expanded"`` stretches the resampled distribution to the width of the t
-    interval with the two-way error (``two_way_error`` gives its measured coverage): 89% or more with 2 seeds, near its
+    interval with the two-way error (``two_way_error`` gives its measured coverage): 88% or more with 2 seeds, near its
     level from 3 on, and honestly wide where seeds disagree. With one seed only the item noise is covered, and
     ``covers`` says so: the result then speaks for these trained models, not for the method.
 
     Args:
         values: shape ``(seeds, n)``: row = seed, column = item. A vector is one seed.
-        baseline: same shape; row i is paired with row i of ``values`` (same seed), column j is the same item.
+        baseline: same shape; row i is paired with row i of ``values``, column j is the same item. Where the runs of the
+        two
+            arms share nothing but the number of their seed, any pairing of the rows is as good.
         clusters: n ids shared by all seeds; ``None`` makes every item its own cluster.
         covers: the names of the two sources of noise, seeds first.
         method: ``"expanded"`` or ``"percentile"``.

@@ -30,9 +30,10 @@ def _chance(effect: float, sd: float, n: float, alpha: float, alternative: Alter
     if alternative != "two-sided":
         return _upper(nctdtr(df, shift, stdtrit(df, 1 - alpha)), shift)
     limit = stdtrit(df, 1 - alpha / 2)
-    # By symmetry the lower tail at shift is the upper tail at -shift; this keeps the noncentral t where it is stable.
+    # Both tails are symmetric in the sign of the effect. The one opposite to it is NaN only where it is far below 1e-8.
     shift = abs(shift)
-    return min(1.0, _upper(nctdtr(df, shift, limit), shift) + float(nctdtr(df, shift, -limit)))
+    opposite = float(np.nan_to_num(nctdtr(df, shift, -limit), nan=0.0))
+    return min(1.0, _upper(nctdtr(df, shift, limit), shift) + opposite)
 
 
 def _upper(below: float, shift: float) -> float:
