@@ -1,0 +1,6 @@
+"""Pages and tables made from stored results alone: the study page, the scoreboard of claims, their terminal forms.
+
+What lives here: formatting of numbers, validation of panel data, charts as HTML and SVG, the templates and the style
+sheet. What may not: training, evaluation, reading a store, or computing a statistic; a number that is not in the
+stored result is not on the page (the only arithmetic is ratios of stored costs and differences between ladder rungs).
+"""

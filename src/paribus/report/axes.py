@@ -1,0 +1,72 @@
+"""Axes: a range with round ticks, and where on it (in percent) a value sits."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from paribus.report.formatting import Unit, show_bare
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or base-10 logarithmic range [low, high] in the values' own unit."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """The position of ``value`` along the axis in percent, rounded to 0.01 (finer than a pixel)."""
+        low, high, here = (
+            (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
+        return round(min(100.0, max(0.0, 100 * (here - low) / (high - low))), 2)
+
+    def labels(self, unit: Unit = "number") -> list[tuple[float, str]]:
+        """(position in percent, text) of every tick; shares lose needless decimals."""
+        return [(self.at(tick), _tick_text(tick, self.ticks, unit)) for tick in self.ticks]
+
+
+def axis_over(values: Iterable[float | None], *, unit: Unit = "number", count: int = 5, pad: float = 0.04) -> Axis:
+    """A linear axis with about ``count`` round ticks over all ``values``; shares never leave [0, 1]."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        margin = abs(high) * 0.1 or 0.5
+        low, high = low - margin, high + margin
+    room = pad * (high - low)
+    low, high = low - room, high + room
+    if unit == "share":
+        low, high = max(0.0, low), min(1.0, high)
+    return Axis(low, high, _round_ticks(low, high, count))
+
+
+def log_axis_over(values: Iterable[float]) -> Axis:
+    """A base-10 logarithmic axis over positive ``values`` with ticks at powers of ten (1-2-5 over short ranges)."""
+    known = list(values)
+    low, high = min(known) / 1.2, max(known) * 1.2
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1.0,) if math.log10(high / low) > 3 else (1.0, 2.0, 5.0) if math.log10(high / low) < 2 else (1.0, 3.0)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return Axis(low, high, tuple(tick for tick in ticks if low <= tick <= high), log=True)
+
+
+def _round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
+    span = high - low
+    power = 10.0 ** math.floor(math.log10(span / count))
+    step = min((scale * power for scale in (1, 2, 5, 10)), key=lambda size: abs(span / size - count))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return tuple(round(index * step, 12) for index in range(first, last + 1))
+
+
+def _tick_text(tick: float, ticks: tuple[float, ...], unit: Unit) -> str:
+    if unit in ("share", "points"):
+        whole = all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks)
+        text = show_bare(tick, unit)
+        text = text.removesuffix(".0") if whole else text
+        return text + ("%" if unit == "share" else "")
+    text = show_bare(tick, "count" if unit == "number" and abs(tick) >= 10_000 else unit)
+    if unit in ("flops", "count", "seconds") or abs(tick) >= 10_000:
+        return text.removesuffix("FLOP").strip()
+    return text.rstrip("0").rstrip(".") if "." in text and "10" not in text else text
