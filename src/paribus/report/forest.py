@@ -10,7 +10,7 @@ from typing import Any
 
 from paribus.lab.results import ContrastResult, Panel
 from paribus.report.axes import axis_over
-from paribus.report.formatting import Unit, difference_unit, show, show_interval, unit_of
+from paribus.report.formatting import MINUS, Unit, difference_unit, show, show_interval, unit_of
 from paribus.report.writing import writing_of
 
 
@@ -31,16 +31,16 @@ class ForestRow:
     tone: str = ""
     shift: int = 0
     code: str = ""
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Forest:
-    """A whole row chart. ``references`` are vertical lines, ``band`` the margin around zero, both in percent."""
+    """A whole row chart. ``references`` are vertical lines at percents of the track, with their texts."""
 
     groups: tuple[tuple[str, tuple[ForestRow, ...]], ...]
     ticks: list[tuple[float, str]]
     references: tuple[tuple[float, str], ...] = ()
-    band: tuple[float, float] | None = None
     axis_title: str = ""
     note: str = ""
 
@@ -80,13 +80,20 @@ def intervals(panel: Panel) -> Forest:
     return Forest(groups, axis.labels(unit), references=lines, axis_title=panel.x_title or panel.y_title, note=note)
 
 
-def contrast_forests(contrasts: Sequence[ContrastResult], units: Mapping[str, Unit]) -> list[tuple[str, Forest]]:
-    """One forest of differences per measure: zero as reference, the declared margin (if all share one) as a band."""
+def contrast_forests(
+    contrasts: Sequence[ContrastResult], units: Mapping[str, Unit], *, among: Sequence[ContrastResult] | None = None
+) -> list[tuple[str, Forest]]:
+    """One forest of differences per measure, around zero, each row with its declared margin as a band.
+
+    The axis spans all contrasts of the measure in ``among`` (default: those shown), so separate forests can share one.
+    """
     by_measure: dict[str, list[ContrastResult]] = {}
     for contrast in contrasts:
         by_measure.setdefault(contrast.measure, []).append(contrast)
+    spanned = contrasts if among is None else [*contrasts, *among]
     return [
-        (measure, _differences(members, difference_unit(units[measure]))) for measure, members in by_measure.items()
+        (measure, _differences(members, [c for c in spanned if c.measure == measure], difference_unit(units[measure])))
+        for measure, members in by_measure.items()
     ]
 
 
@@ -95,27 +102,27 @@ def panel_text(panel: Panel) -> str:
     return " ".join((panel.title, panel.x_title, panel.y_title))
 
 
-def _differences(contrasts: Sequence[ContrastResult], unit: Unit) -> Forest:
-    ends = [end for c in contrasts for end in (c.difference.value, c.difference.low, c.difference.high)]
-    margins = {contrast.margin for contrast in contrasts}
-    margin = margins.pop() if len(margins) == 1 else 0.0
-    axis = axis_over([*ends, 0.0, -margin, margin], unit=unit)
-    rows = tuple(
-        ForestRow(
-            label=c.name,
-            detail=f"{c.arm} \N{MINUS SIGN} {c.baseline}",
-            at=axis.at(c.difference.value),
-            low=axis.at(c.difference.low),
-            high=axis.at(c.difference.high),
-            value=show(c.difference.value, unit),
-            interval=show_interval(c.difference.low, c.difference.high, unit),
-            tone=c.verdict,
-        )
-        for c in contrasts
-    )
+def _differences(contrasts: Sequence[ContrastResult], spanned: Sequence[ContrastResult], unit: Unit) -> Forest:
+    ends = [end for c in spanned for end in (c.difference.low, c.difference.high, -c.margin, c.margin)]
+    axis = axis_over([*ends, *(c.difference.value for c in spanned), 0.0], unit=unit)
+    rows = tuple(_difference(contrast, axis.at, unit) for contrast in contrasts)
     title = "difference, percentage points" if unit == "points" else "difference"
-    band = (axis.at(-margin), axis.at(margin)) if margin else None
-    return Forest((("", rows),), axis.labels(unit), references=((axis.at(0.0), "0"),), band=band, axis_title=title)
+    return Forest((("", rows),), axis.labels(unit), references=((axis.at(0.0), "0"),), axis_title=title)
+
+
+def _difference(contrast: ContrastResult, at: Any, unit: Unit) -> ForestRow:
+    difference = contrast.difference
+    return ForestRow(
+        label=contrast.name,
+        detail=f"{contrast.arm} {MINUS} {contrast.baseline}",
+        at=at(difference.value),
+        low=at(difference.low),
+        high=at(difference.high),
+        value=show(difference.value, unit),
+        interval=show_interval(difference.low, difference.high, unit),
+        tone=contrast.verdict,
+        band=(at(-contrast.margin), at(contrast.margin)) if contrast.margin else None,
+    )
 
 
 def _rung(row: Mapping[str, Any], step: str, index: int, start: float | None, at: Any, unit: Unit) -> ForestRow:

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,12 @@ def write_page(text: str, path: Path) -> Path:
 
 
 def anchor(prefix: str, text: str) -> str:
-    """A fragment name from free text: ``panel-win-rate``. Text without letters of ASCII keeps only its code points."""
+    """A fragment name from free text: ``panel-win-rate``. Text that is not its own slug gets a digest as well."""
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return f"{prefix}-{slug}" if slug else "-".join([prefix, *(f"{ord(character):x}" for character in text[:12])])
+    if slug == text:
+        return f"{prefix}-{slug}"
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return "-".join(part for part in (prefix, slug, digest) if part)
 
 
 @cache

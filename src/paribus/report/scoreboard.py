@@ -92,6 +92,7 @@ def _rows_of(result: StudyResult) -> list[ScoreboardRow]:
 
 
 def _study(name: str, rows: list[ScoreboardRow]) -> dict[str, Any]:
+    among = [contrast for row in rows for contrast in row.contrasts]
     return {
         "name": name,
         "anchor": anchor("study", name),
@@ -100,7 +101,10 @@ def _study(name: str, rows: list[ScoreboardRow]) -> dict[str, Any]:
         "claims": [
             {
                 "row": row,
-                "charts": [chart for _, chart in contrast_forests(row.contrasts, row.units)],
+                "charts": [
+                    (sections.measure_name(measure), chart)
+                    for measure, chart in contrast_forests(row.contrasts, row.units, among=among)
+                ],
                 "facts": [
                     ("scale", row.scale),
                     ("seeds", str(row.seeds)),

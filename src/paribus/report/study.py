@@ -99,9 +99,10 @@ def render_study(result: StudyResult, *, rerun_command: str) -> str:
         rerun_command: the exact command line(s) that reproduce it, shown at the end.
 
     Raises:
-        DataError: a panel lacks a column its kind needs or holds no number where one is drawn; a name is used twice.
+        DataError: a panel lacks a column its kind needs or holds no number where one is drawn; a name is used twice,
+            or a claim rests on a contrast that is not stored.
     """
-    _refuse_doubles(result)
+    _check_names(result)
     units = sections.measure_units(result)
     panels = _panels(result, units)
     return render_page(
@@ -226,7 +227,8 @@ def _contents(panels: list[PanelView]) -> list[Entry]:
     ]
 
 
-def _refuse_doubles(result: StudyResult) -> None:
+def _check_names(result: StudyResult) -> None:
+    """Names serve as anchors and link claims to contrasts, so they must be unique and known."""
     names = {
         "panel": [anchor("panel", panel.id) for panel in result.panels],
         "arm": [arm.name for arm in result.arms],
@@ -237,6 +239,13 @@ def _refuse_doubles(result: StudyResult) -> None:
         double = next((name for name in found if found.count(name) > 1), None)
         if double is not None:
             raise DataError(f"study {result.study!r} has two {kind}s called {double!r}; give each its own name")
+    for claim in result.claims:
+        unknown = [name for name in claim.contrasts if name not in names["contrast"]]
+        if unknown:
+            raise DataError(
+                f"study {result.study!r} claim {claim.id!r} rests on contrast {unknown[0]!r}, which is not stored; "
+                f"stored are {', '.join(map(repr, names['contrast'])) or 'none'}"
+            )
 
 
 def _table_cell(value: object, unit: Unit | None = None) -> TableCell:

@@ -1,0 +1,104 @@
+"""A panel that cannot be drawn is refused, with its id, kind, row and column in the message."""
+
+from typing import Any
+
+import pytest
+
+from paribus.errors import DataError
+from paribus.lab.results import Panel
+from paribus.report.panels import REQUIRED, check_panel
+from paribus.report.study import panel_view
+
+GOOD: dict[str, dict[str, Any]] = {
+    "ladder": {"step": "sft", "arm": "base", "value": 0.4, "low": 0.3, "high": 0.5},
+    "heatmap": {"x": "en", "y": "base", "value": 0.4},
+    "shares": {"group": "en", "part": "teacher", "share": 0.4},
+    "intervals": {"label": "en", "value": 0.4, "low": 0.3, "high": 0.5},
+    "lines": {"x": 1, "y": 0.4, "series": "online"},
+    "scatter": {"x": 1, "y": 0.4, "label": "base"},
+    "samples": {"language": "en", "prompt": "p", "arm": "base", "text": "t", "correct": True, "note": ""},
+    "table": {"judge": "rule", "games": 100},
+    "text": {"text": "words"},
+}
+
+
+def panel(kind: Any, *rows: dict[str, Any], **extra: Any) -> Panel:
+    return Panel(id="my-panel", kind=kind, title="A title", rows=rows, **extra)
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_good_rows_are_drawn(kind: str) -> None:
+    view = panel_view(panel(kind, GOOD[kind]))
+    assert view.kind == kind
+    assert view.view is not None
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_an_empty_panel_is_drawn_as_empty(kind: str) -> None:
+    assert panel_view(panel(kind)).empty
+
+
+@pytest.mark.parametrize(("kind", "column"), [(kind, column) for kind in REQUIRED for column in REQUIRED[kind]])
+def test_every_missing_column_is_named(kind: str, column: str) -> None:
+    row = {key: value for key, value in GOOD[kind].items() if key != column}
+    with pytest.raises(DataError, match=rf"'my-panel' \({kind}\) row 2 has no column '{column}'"):
+        check_panel(panel(kind, GOOD[kind], row))
+
+
+def test_a_table_needs_its_declared_columns() -> None:
+    with pytest.raises(DataError, match="row 1 has no column 'flips'"):
+        check_panel(panel("table", GOOD["table"], columns=("judge", "flips")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "value"),
+    [
+        ("ladder", "value", None),
+        ("ladder", "value", "0.4"),
+        ("ladder", "low", float("nan")),
+        ("heatmap", "value", "dark"),
+        ("heatmap", "value", float("inf")),
+        ("shares", "share", 1.2),
+        ("shares", "share", -0.1),
+        ("shares", "share", True),
+        ("intervals", "high", "x"),
+        ("lines", "x", "round 1"),
+        ("lines", "y", float("nan")),
+        ("scatter", "y", None),
+    ],
+)
+def test_what_is_no_number_is_refused_with_its_value(kind: str, column: str, value: object) -> None:
+    with pytest.raises(DataError, match=rf"'my-panel' \({kind}\) row 1 column '{column}' is {value!r}"):
+        check_panel(panel(kind, {**GOOD[kind], column: value}))
+
+
+def test_an_interval_is_whole_and_ordered() -> None:
+    with pytest.raises(DataError, match="give both or neither"):
+        check_panel(panel("ladder", {**GOOD["ladder"], "low": None}))
+    with pytest.raises(DataError, match=r"low 0\.6 above high 0\.5"):
+        check_panel(panel("intervals", {**GOOD["intervals"], "low": 0.6}))
+    check_panel(panel("ladder", {**GOOD["ladder"], "low": None, "high": None}))
+
+
+def test_shares_of_a_group_do_not_pass_one() -> None:
+    rows = [{"group": "en", "part": part, "share": 0.6} for part in ("a", "b")]
+    with pytest.raises(DataError, match=r"group 'en' adds up to 1\.200"):
+        check_panel(panel("shares", *rows))
+
+
+def test_a_kind_from_elsewhere_is_refused() -> None:
+    made = Panel.model_construct(id="my-panel", kind="pie", title="", rows=(), columns=())
+    with pytest.raises(DataError, match="'my-panel' is of unknown kind 'pie'"):
+        check_panel(made)
+
+
+def test_a_sample_is_right_wrong_or_unjudged() -> None:
+    with pytest.raises(DataError, match=r"'my-panel' \(samples\) row 1 column 'correct' is 'maybe'"):
+        panel_view(panel("samples", {**GOOD["samples"], "correct": "maybe"}))
+
+
+def test_further_columns_reach_the_data_table() -> None:
+    view = panel_view(panel("ladder", {**GOOD["ladder"], "seed": 7}))
+    assert view.data is not None
+    assert "seed" in view.data.columns
+    assert view.data.rows[0][view.data.columns.index("seed")].text == "7"
