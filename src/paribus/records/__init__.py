@@ -1,8 +1,8 @@
 """The records that cross rooms, and their streaming readers and writers.
 
 What lives here: frozen, validated rows (``schema.py``) with the field names of TRL and datasets, and JSONL / Parquet
-reading and writing that survives and reports bad rows (``reading.py``, ``writing.py``). Human and machine judgements are
-the same record. What may not: anything that knows a model, a task or a study.
+reading and writing that survives and reports bad rows (``reading.py``, ``writing.py``). Human and machine judgements
+are the same record. What may not: anything that knows a model, a task or a study.
 """
 
 from paribus.records.reading import ReadReport, read_records
@@ -26,8 +26,8 @@ __all__ = [
     "Message",
     "PreferencePair",
     "Prompt",
-    "ReadReport",
     "Rating",
+    "ReadReport",
     "Verdict",
     "VerdictLabel",
     "read_records",

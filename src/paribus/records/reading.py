@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
@@ -127,8 +127,8 @@ def _raw_rows(path: Path, max_line: int) -> Iterator[tuple[int, Any]]:
 
 
 def _jsonl_rows(path: Path, max_line: int) -> Iterator[tuple[int, bytes | _BadRow]]:
-    opened: IO[bytes] = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[assignment]
-    with opened as file:
+    opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
+    with opener(path, "rb") as file:
         number = 0
         while line := file.readline(max_line + 1):
             number += 1

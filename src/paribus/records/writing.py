@@ -28,7 +28,7 @@ def write_records(path: str | Path, rows: Iterable[BaseModel]) -> int:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         count = _writer(path)(partial, rows)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             partial.unlink()
@@ -87,7 +87,7 @@ def _write_parquet(partial: Path, rows: Iterable[BaseModel]) -> int:
 
 
 def parquet_schema(kind: type[BaseModel]) -> Any:
-    """The Arrow schema of a record type. Free-form dictionaries are JSON text: a column has one type, ``meta`` has none."""
+    """The Arrow schema of a record type. Free-form dictionaries are JSON text, as a column needs one type."""
     import pyarrow as pa
 
     return pa.schema(
