@@ -94,7 +94,7 @@ def _empty(case: _Case) -> _Finding:
 
 def _refusal(case: _Case) -> _Finding:
     for code in available():
-        if any(normalise(refusal, code) in case.clean for refusal in phrases(code).refusals):
+        if any(normalise(refusal, case.language) in case.clean for refusal in phrases(code).refusals):
             return "refusal", 0.0
     return None
 
