@@ -53,7 +53,8 @@ class DecoderConfig(PreTrainedConfig):
     ``intermediate_size`` is the width of ONE branch: Aya 23's table prints gate and up together for the 35B (45056 =
     2 x 22528), and its 8B entry only fits 14336. ``logit_scale`` multiplies the logits; Cohere's checkpoints use
     0.0625, which at pocket width would divide the embedding's gradient by 16 for nothing, hence 1.
-    ``initializer_range``: every matrix is drawn from N(0, initializer_range^2) and every norm starts at 1; the papers do not state theirs.
+    ``initializer_range``: every matrix is drawn from N(0, initializer_range^2) and every norm starts at 1; the papers
+    do not state theirs.
 
     Raises ``ModelError`` for head counts that do not divide and odd head widths.
     """
