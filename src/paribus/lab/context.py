@@ -1,0 +1,80 @@
+"""What a running stage may ask about its run: device, threads, scratch space, and where to report progress.
+
+None of this can enter an identity. Outside a run (a notebook, a unit test) ``current()`` answers with a context that has
+its own temporary scratch folder and reports nowhere, so parts of stages can be called directly.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROGRESS_INTERVAL = 0.3
+"""Seconds between two writes of a progress file; a stage may report every step."""
+
+
+@dataclass
+class RunContext:
+    """The run around a stage.
+
+    device    "cpu", "cuda" or a name that the launcher was given
+    threads   compute threads this stage may use
+    workers   how many workers run beside each other on this machine
+    scratch   folder of this address: survives a kill (for checkpoints), is removed once the artifact is published
+    hints     facts about this machine that are no part of the identity
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    workers: int = 1
+    scratch: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="paribus-")))
+    address: str = ""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    progress_file: Path | None = None
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    _written: float = 0.0
+    _started: float = field(default_factory=time.time)
+
+    def progress(self, step: int, total: int | None = None, **metrics: float) -> None:
+        """Report a step. Known metrics: ``tokens`` (so far), ``loss``; any others are shown as they are."""
+        now = time.monotonic()
+        if self.progress_file is None or (now - self._written < PROGRESS_INTERVAL and step != total):
+            return
+        self._written = now
+        self._write({"step": step, "total": total, "metrics": metrics, "started": self._started, "time": time.time()})
+
+    def record_calls(self, engine: str, *, calls: int, **counts: float) -> None:
+        """Report requests to an engine (``cached``, ``prompt_tokens``, ``generated_tokens``, ``price`` ...) to the ledger."""
+        self.calls.append({"engine": engine, "calls": calls, **counts})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        assert self.progress_file is not None
+        partial = self.progress_file.with_suffix(f".{os.getpid()}")
+        # Progress is a courtesy: a full disk must fail the stage where it writes its results, not here.
+        with contextlib.suppress(OSError):
+            partial.write_text(json.dumps(row, default=float))
+            os.replace(partial, self.progress_file)
+
+
+_current: ContextVar[RunContext | None] = ContextVar("paribus_run_context", default=None)
+
+
+def current() -> RunContext:
+    """The context of the running stage, or a bare one outside of any run."""
+    return _current.get() or RunContext()
+
+
+@contextlib.contextmanager
+def activate(context: RunContext) -> Iterator[RunContext]:
+    """Make ``context`` the current one for the time of a stage."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)

@@ -1,0 +1,123 @@
+"""Where a plan stands in a store: done, running, failed, stale or missing, and which source code has changed since."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from paribus.errors import StoreError
+from paribus.lab.comparison import Differences
+from paribus.lab.identity import encode_config, field_differences
+from paribus.lab.ledger import Ledger
+from paribus.lab.manifest import Manifest
+from paribus.lab.source import changed, sources
+from paribus.lab.stages import Handle
+from paribus.lab.store import Store
+from paribus.lab.study import Plan
+
+State = Literal["done", "running", "failed", "blocked", "stale", "missing", "damaged"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage of a plan.
+
+    ``differences``: for a stale stage, field to (value in the artifact that this label last had, value now).
+    ``changed_sources``: for a finished one, modules whose code is not what it was built with (reported, never rerun).
+    """
+
+    address: str
+    label: str
+    title: str
+    state: State
+    detail: str = ""
+    differences: Differences = field(default_factory=dict)
+    changed_sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """A plan's stages, parents first, and how many are in each state."""
+
+    stages: tuple[StageStatus, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """State to number of stages."""
+        found: dict[str, int] = {}
+        for row in self.stages:
+            found[row.state] = found.get(row.state, 0) + 1
+        return found
+
+    def __str__(self) -> str:
+        return "\n".join([", ".join(f"{n} {s}" for s, n in self.counts.items()), *(_text(row) for row in self.stages)])
+
+
+def status(plan: Plan, store: Store) -> Status:
+    """Hold a plan against a store. Reads manifests and the ledger, runs and changes nothing."""
+    known: dict[str, dict[str, Any]] = {}
+    last: dict[tuple[str, int, str], str] = {}
+    if store.ledger_path.exists():
+        with Ledger(store.ledger_path) as ledger:
+            known, last = ledger.states(), ledger.last_labels(plan.study.name, plan.settings.scale)
+    return Status(tuple(_stage_status(plan, store, handle, known, last) for handle in plan.graph))
+
+
+def _stage_status(
+    plan: Plan, store: Store, handle: Handle, known: dict[str, Any], last: dict[tuple[str, int, str], str]
+) -> StageStatus:
+    address, title = handle.address, plan.title_of(handle.address)
+    if store.has(address):
+        return _finished(store, handle, title)
+    owner = store.locks.holder(address)
+    if owner is not None:
+        return StageStatus(address, handle.label, title, "running", f"process {owner.pid} on {owner.host}")
+    row = known.get(address, {})
+    if row.get("state") in ("failed", "blocked"):
+        detail = f"{row['error']} Log: {store.log(address)}" if row["state"] == "failed" else row["error"]
+        return StageStatus(address, handle.label, title, row["state"], detail)
+    return _stale(plan, store, handle, title, last)
+
+
+def _finished(store: Store, handle: Handle, title: str) -> StageStatus:
+    try:
+        manifest = store.manifest(handle.address)
+    except StoreError as error:
+        return StageStatus(handle.address, handle.label, title, "damaged", f"{error}; the next run builds it again")
+    now = sources(handle.stage.function)
+    moved = (f"{manifest.function} -> {handle.stage.reference}",) if manifest.function != handle.stage.reference else ()
+    return StageStatus(
+        handle.address, handle.label, title, "done", changed_sources=(*moved, *changed(manifest.sources, now))
+    )
+
+
+def _stale(
+    plan: Plan, store: Store, handle: Handle, title: str, last: dict[tuple[str, int, str], str]
+) -> StageStatus:
+    """Missing; or stale, if an artifact stands where this label last stood."""
+    for role in plan.roles[handle.address]:
+        before = last.get((role.arm, role.seed, role.label))
+        if before is not None and before != handle.address and store.has(before):
+            rows = _differences(store.manifest(before), handle)
+            return StageStatus(handle.address, handle.label, title, "stale", f"last built as {before}", rows)
+    return StageStatus(handle.address, handle.label, title, "missing")
+
+
+def _differences(old: Manifest, handle: Handle) -> Differences:
+    new = {
+        "config": encode_config(handle.config, owner=handle.stage.name, defaults=True),
+        "inputs": handle.parent_addresses(),
+        "stage": handle.stage.name,
+        "version": handle.stage.version,
+        "seed": handle.seed,
+    }
+    before = {"config": old.full_config, "inputs": old.inputs, "stage": old.stage, "version": old.version, "seed": old.seed}
+    found = field_differences(before, new)
+    # A field that the code has gained since, at its default, is no reason for the new address.
+    return {key.removeprefix("config."): pair for key, pair in found.items()}
+
+
+def _text(row: StageStatus) -> str:
+    lines = [f"{row.state:<8} {row.title}  {row.address}{f'  ({row.detail})' if row.detail else ''}"]
+    lines += [f"         {key}: {old!r} -> {new!r}" for key, (old, new) in row.differences.items()]
+    if row.changed_sources:
+        lines.append(f"         source changed since it was built: {', '.join(row.changed_sources)}")
+    return "\n".join(lines)
