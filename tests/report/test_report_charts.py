@@ -98,6 +98,15 @@ def test_separate_forests_share_an_axis_when_asked() -> None:
     assert shared.groups[0][1][0].band is not None
 
 
+@pytest.mark.parametrize(("direction", "ends"), [("greater", (0, 1)), ("less", (-1, 0)), ("equivalent", (-1, 1))])
+def test_the_margin_band_lies_on_the_declared_side(direction: str, ends: tuple[int, int]) -> None:
+    contrast = synthetic_study().contrasts[0].model_copy(update={"direction": direction})
+    chart = contrast_forests([contrast], {"exact_match": "share"})[0][1]
+    band, zero = chart.groups[0][1][0].band, chart.references[0][0]
+    assert band is not None
+    assert [(place > zero) - (place < zero) for place in band] == list(ends)
+
+
 def test_heat_rises_with_the_value_and_gaps_are_blank() -> None:
     rows = [
         {"x": "en", "y": "base", "value": 0.2},

@@ -38,6 +38,7 @@ MINUS, NARROW, HARD = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREA
         (2.6e14, "flops", "260 TFLOP"),
         (4_200_000.0, "count", "4.20 M"),
         (None, "share", "–"),
+        (float("-inf"), "change", f"{MINUS}∞"),
         (float("nan"), "number", "–"),
     ],
 )
@@ -114,3 +115,4 @@ def test_stored_values_keep_six_digits() -> None:
     assert show_plain([0, 1, 2]) == "0, 1, 2"
     assert show_plain(None) == "–"
     assert show_plain(float("inf")) == "inf"
+    assert show_plain({"kind": "reward", "k": 4}) == "kind reward, k 4"

@@ -102,6 +102,13 @@ def test_numbers_of_a_contrast_are_on_the_page(page: Page) -> None:
     assert "prompts, post-training" in page.text
 
 
+def test_a_missed_budget_stands_out() -> None:
+    study = synthetic_study()
+    missed = study.contrasts[0].model_copy(update={"matched": "budget missed: tokens of sft, 100 against 120"})
+    page = Page(render_study(study.model_copy(update={"contrasts": (missed, *study.contrasts[1:])}), rerun_command=""))
+    assert len([attrs for attrs in page.of("td") if "missed" in (attrs.get("class") or "")]) == 1
+
+
 def test_factors_that_never_vary_are_listed_apart(page: Page) -> None:
     titles = page.text.split("The same in all arms:")[1][:60]
     assert "tokens = 4,200,000; layers = 6." in titles
@@ -170,6 +177,7 @@ def test_an_empty_study_still_makes_a_page() -> None:
     page = Page(render_study(bare, rerun_command="paribus run x"))
     assert page.faults == []
     assert "This study states no claims." in page.text
+    assert "This study declares no contrasts." in page.text
 
 
 def test_a_claim_on_an_unknown_contrast_is_refused() -> None:

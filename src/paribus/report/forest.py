@@ -121,8 +121,17 @@ def _difference(contrast: ContrastResult, at: Any, unit: Unit) -> ForestRow:
         value=show(difference.value, unit),
         interval=show_interval(difference.low, difference.high, unit),
         tone=contrast.verdict,
-        band=(at(-contrast.margin), at(contrast.margin)) if contrast.margin else None,
+        band=_band(contrast, at),
     )
+
+
+def _band(contrast: ContrastResult, at: Any) -> tuple[float, float] | None:
+    """What the margin makes too little: either side of zero, or one side where a direction was declared."""
+    if not contrast.margin:
+        return None
+    low = 0.0 if contrast.direction == "greater" else -contrast.margin
+    high = 0.0 if contrast.direction == "less" else contrast.margin
+    return at(low), at(high)
 
 
 def _rung(row: Mapping[str, Any], step: str, index: int, start: float | None, at: Any, unit: Unit) -> ForestRow:

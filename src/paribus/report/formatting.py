@@ -7,7 +7,7 @@ rule it states.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 Unit = Literal["share", "points", "number", "change", "flops", "seconds", "count"]
@@ -98,6 +98,8 @@ def show_plain(value: object) -> str:
         return f"{value:,}".replace("-", MINUS)
     if isinstance(value, float):
         return _exact(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {show_plain(inner)}" for name, inner in value.items()) or MISSING
     if isinstance(value, list | tuple):
         return ", ".join(show_plain(part) for part in value) or MISSING
     return str(value)
@@ -147,7 +149,7 @@ def currency_name(currency: str) -> str:
 
 
 def _sign(value: float, text: str, *, always: bool) -> str:
-    if not re.search("[1-9]", text):
+    if not re.search("[1-9\N{INFINITY}]", text):
         return ""
     if value < 0:
         return MINUS
@@ -163,6 +165,8 @@ def _exact(value: float) -> str:
 def _significant(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
+    if math.isinf(value):
+        return "\N{INFINITY}"
     if value >= 1e15 or value < 1e-3:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa}{NARROW_SPACE}{TIMES}{NARROW_SPACE}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"

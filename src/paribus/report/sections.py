@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from paribus.lab.analysis import MISSED
 from paribus.lab.results import ClaimResult, ContrastResult, Estimate, StudyResult
 from paribus.report.forest import contrast_forests
 from paribus.report.formatting import (
@@ -128,6 +129,7 @@ def contrasts_section(result: StudyResult, units: Mapping[str, Unit]) -> dict[st
         if contrast.by_language:
             by_measure.setdefault(contrast.measure, []).append(contrast)
     return {
+        "level": level_text(contrast.difference for contrast in result.contrasts),
         "forests": [(measure_name(m), chart) for m, chart in contrast_forests(result.contrasts, units)],
         "rows": [_contrast_row(contrast, units) for contrast in result.contrasts],
         "by_language": [
@@ -222,6 +224,7 @@ def _contrast_row(contrast: ContrastResult, units: Mapping[str, Unit]) -> dict[s
         "holm": show_p(contrast.p_holm),
         "detectable": show(contrast.minimal_detectable, unit).lstrip("+"),
         "matched": contrast.matched,
+        "missed": contrast.matched.startswith(MISSED),
         "ratios": [
             (currency_name(currency).lower(), show_ratio(ratio)) for currency, ratio in contrast.cost_ratio.items()
         ],

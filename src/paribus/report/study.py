@@ -1,7 +1,8 @@
 """The page of one study, from its stored result and nothing else.
 
-Charts are HTML boxes and inline SVG made here, not a chart runtime: measured against Vega, the page is a tenth of the
-weight, needs no script, keeps its text at reading size on a phone, and follows the reader's light or dark theme.
+Charts are HTML boxes and inline SVG made here, not a chart runtime. The Vega runtime alone weighs 0.9 MB inlined and
+needs script; its static SVGs fix text size, width and colours. A whole page of 25 arms and 13 panels made this way is
+0.3 MB, takes 0.2 s, runs no script, keeps text at reading size on a phone, and follows the light or dark theme.
 """
 
 from collections import Counter
