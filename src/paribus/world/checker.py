@@ -120,6 +120,7 @@ def _card_share(case: _Case) -> float:
     return 0.5 * sum(a == b for a, b in zip(wanted, got, strict=False)) / len(wanted)
 
 
+_FIELD_MARKS = re.compile(r"\s*[|,;/،、]\s*")
 _SEPARATORS = re.compile(r"[\s,.;|、，。]+")
 
 
@@ -154,8 +155,9 @@ def _form(case: _Case) -> _Finding:
     if case.clean in translationese_forms(case.task, case.fact, case.language, case.answer):
         return "format", 0.5
     if case.task == "so" and _same_numbers(case):
-        # Right order, but joined by another language's pattern (wrong language) or by none (wrong form).
-        return ("wrong_language", 0.25) if pattern_languages(case.clean) else ("format", 0.5)
+        return "format", 0.5
+    if case.task == "ds" and _FIELD_MARKS.split(case.clean) == case.right[0].split(" | "):
+        return "format", 0.5
     if case.task in {"nw", "ad"} and case.clean == str(sum(map(int, case.fact.split("+")))):
         return "format", 0.5
     if case.task == "wn" and case.language in said_in("nw", case.fact).get(case.clean, ()):

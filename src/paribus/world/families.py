@@ -15,10 +15,11 @@ from functools import lru_cache
 
 from paribus.world import cldr, spellout
 from paribus.world.normalise import normalise
-from paribus.world.phrases import phrases
+from paribus.world.phrases import available, phrases
 
 CATEGORIES = ("country", "language", "currency", "month", "weekday", "number")
 _NAMED = ("country", "language", "month", "weekday")  # what the translation task translates
+_CARD_BYTES = 100  # a card longer than this in any language is left out in all, to keep items near 64 tokens
 _CATEGORY_NUMBERS = range(2, 60)
 
 
@@ -173,7 +174,12 @@ def _ds_answer(fact: str, language: str) -> str:
 
 def _ds_facts(within: FactRange) -> list[str]:
     listed = set(cldr.LANGUAGES)
-    return [code for code in cldr.currencies() if cldr.official_languages().get(code) in listed]
+    known = (code for code in cldr.currencies() if cldr.official_languages().get(code) in listed)
+    return [code for code in known if all(_short(_ds_answer(code, language)) for language in available())]
+
+
+def _short(text: str) -> bool:
+    return len(text.encode()) <= _CARD_BYTES
 
 
 def _ca_facts(within: FactRange) -> list[str]:

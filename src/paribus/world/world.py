@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -145,6 +145,13 @@ class World:
             return "train"
         return "dev" if share < self.config.held_out_facts / 2 else "test"
 
+    def group_of(self, task: str, fact: str, count: int) -> int:
+        """Cut a task's facts into ``count`` groups (0..count-1) by hash, as for models that each know other facts.
+
+        Tasks that reveal the same knowledge put it into the same group.
+        """
+        return draw(f"{self.config.seed}|group|{FAMILIES[task].key(fact)}") % count
+
     def held_out_templates(self, task: str, language: str) -> tuple[int, ...]:
         """Return the template numbers never trained for this task in this language."""
         count = len(phrases(language).templates[task])
@@ -160,14 +167,30 @@ class World:
             return (seen[draw(f"{self.config.seed}|recall|{task}|{fact}|{language}") % len(seen)],)
         return seen
 
-    def items(self, split: str) -> list[Item]:
-        """Return a split's items, sorted by id; ConfigError for a split that does not exist. Built once, then kept."""
-        if split not in SPLITS:
-            raise ConfigError(f"Unknown split {split!r} of the world; use one of {', '.join(SPLITS)}.")
+    def items(
+        self, split: str, *, languages: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> list[Item]:
+        """Return a split's items, sorted by id, of some languages and tasks only if asked. Built once, then kept.
+
+        Raises ConfigError for a split, language or task this world does not have.
+        """
+        self._refuse_unknown(split, languages, tasks)
         if split not in self._items:
             cells = (self._cell(split, task, code) for task in self.config.tasks for code in self.config.languages)
             self._items[split] = sorted((item for cell in cells for item in cell), key=lambda item: item.id)
-        return list(self._items[split])
+        codes, families = set(languages or self.config.languages), set(tasks or self.config.tasks)
+        return [item for item in self._items[split] if item.language in codes and item.task in families]
+
+    def _refuse_unknown(self, split: str, languages: Sequence[str] | None, tasks: Sequence[str] | None) -> None:
+        asked = (
+            ("split", (split,), SPLITS),
+            ("language", languages or (), self.config.languages),
+            ("task", tasks or (), self.config.tasks),
+        )
+        for what, values, known in asked:
+            for value in values:
+                if value not in known:
+                    raise ConfigError(f"This world has no {what} {value!r}; use one of {', '.join(known)}.")
 
     def _cell(self, split: str, task: str, language: str) -> list[Item]:
         part = split if split in {"dev", "test"} else "train"
@@ -213,16 +236,16 @@ class World:
         return self._decidable[key]
 
     def item(self, id: str) -> Item:
-        """Return the item with this id ("task/fact/language/template"), in whichever split holds its question.
+        """Return the item with this id ("task/fact/language/template") in its split: train, dev, test or template.
 
-        Raises DataError if the world does not ask it.
+        The cap per cell does not matter here. Raises DataError if no split of the world can hold the question, as
+        for a held-out fact put through a held-out template.
         """
         task, fact, language, template = self._parse(id)
         slots = FAMILIES[task].slots(fact, language)
-        if slots is None:
-            raise DataError(f"World item {id!r} cannot be asked in {language!r}; take an id from World.items().")
-        part = self.part_of(task, fact)
-        held = part == "train" and template in self.held_out_templates(task, language)
+        part, held = self.part_of(task, fact), template in self.held_out_templates(task, language)
+        if slots is None or (held and part != "train"):
+            raise DataError(f"World item {id!r} is in no split of this world; take an id from World.items().")
         return self._build("template" if held else part, FAMILIES[task], fact, language, template, slots)
 
     def _parse(self, id: str) -> tuple[str, str, str, int]:
