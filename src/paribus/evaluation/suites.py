@@ -168,13 +168,15 @@ def _check_replies(
 ) -> None:
     if [r.id for r in requests] != [r.request_id for r in replies]:
         raise EngineError(
-            f"The engine {engine!r} gave {len(replies)} replies to {len(requests)} requests, or mixed them up."
+            f"The engine {engine!r} gave {len(replies)} replies to {len(requests)} requests, or mixed up their order; "
+            "an engine must answer every request, in order."
         )
     failed = [reply for reply in replies if reply.finish == "error"]
     if failed and on_engine_error == "fail":
         raise EngineError(
-            f"The engine {engine!r} failed on {len(failed)} of {len(replies)} prompts, the first {failed[0].request_id!r} "
-            f"({failed[0].error}); run it again, or choose on_engine_error='wrong' to count them as wrong."
+            f"The engine {engine!r} failed on {len(failed)} of {len(replies)} prompts, the first "
+            f"{failed[0].request_id!r} ({failed[0].error}); run it again, or choose on_engine_error='wrong' to count "
+            "them as wrong."
         )
 
 
