@@ -155,7 +155,7 @@ def test_prompts_of_elsewhere_are_refused() -> None:
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(max_size=80), index=st.integers(0, 10_000))
 def test_any_text_gets_a_verdict(world: World, text: str, index: int) -> None:
-    items = world.items("dev") or world.items("train")
+    items = world.items("train")
     verdict = check(items[index % len(items)].to_prompt(), text)
     assert verdict.correct == (verdict.error is None) == (verdict.score == 1.0)
     assert 0.0 <= verdict.score <= 1.0

@@ -9,8 +9,8 @@ from paribus.world.world import ALL_TASKS, WorldConfig
 SMOKE_LANGUAGES: tuple[str, ...] = ("en", "es", "hi")
 SMOKE_TASKS: tuple[str, ...] = ("nw", "wn", "ca")
 
-#: Ten languages, six scripts (Latin, Cyrillic, Arabic, Devanagari, Han, Latin with diacritics), one or more per cluster
-#: beside the shared en, es, fr: de; ru; ar and tr; hi and id; zh.
+#: Ten languages in five scripts (Latin, Cyrillic, Arabic, Devanagari, Han), with one or two of each cluster beside the
+#: shared en, es, fr: de; ru; ar and tr; hi and id; zh.
 POCKET_LANGUAGES: tuple[str, ...] = ("ar", "de", "en", "es", "fr", "hi", "id", "ru", "tr", "zh")
 
 #: The families a one-million-parameter model learns in minutes; nd and ds are only ever memorised, ad comes late.

@@ -178,6 +178,8 @@ class World:
         if split not in self._items:
             cells = (self._cell(split, task, code) for task in self.config.tasks for code in self.config.languages)
             self._items[split] = sorted((item for cell in cells for item in cell), key=lambda item: item.id)
+        if languages is None and tasks is None:
+            return list(self._items[split])
         codes, families = set(languages or self.config.languages), set(tasks or self.config.tasks)
         return [item for item in self._items[split] if item.language in codes and item.task in families]
 
