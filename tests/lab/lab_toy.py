@@ -5,6 +5,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -63,7 +64,7 @@ def train(config: TrainConfig, corpus: Path, *, out: Path, seed: int) -> Cost:
         state = {"step": step + 1, "value": (state["value"] * 6364136223846793005 + text_length) % 2**61}
         partial = checkpoint.with_suffix(".tmp")
         partial.write_text(json.dumps(state))
-        os.replace(partial, checkpoint)
+        partial.replace(checkpoint)
         context.progress(step + 1, config.steps, tokens=100.0 * (step + 1), loss=1.0 / (step + 1))
         time.sleep(config.pause)
     (out / "model.json").write_text(json.dumps({"value": state["value"], "lift": config.lift}))
@@ -91,7 +92,7 @@ def evaluate(config: EvaluateConfig, model: Path, *, out: Path) -> None:
 
 
 class ToySettings(Settings):
-    presets = {
+    presets: ClassVar = {
         "smoke": {"items": 20, "seeds": (0, 1)},
         "pocket": {},
     }

@@ -65,7 +65,43 @@ _HOMES = {
     "write_items": "items",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "AnalysisConfig",
+    "Arm",
+    "ArmMeta",
+    "Arms",
+    "Claim",
+    "Contrast",
+    "Cost",
+    "Graph",
+    "Handle",
+    "Ledger",
+    "Matched",
+    "Panel",
+    "Plan",
+    "Price",
+    "RunContext",
+    "RunReport",
+    "Settings",
+    "Stage",
+    "Status",
+    "Store",
+    "Study",
+    "StudyResult",
+    "Unmatched",
+    "analyse",
+    "current",
+    "file_input",
+    "payload_digest",
+    "payload_digests",
+    "price",
+    "read_result",
+    "run_plan",
+    "run_study",
+    "stage",
+    "status",
+    "write_items",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,9 @@ class AnalysisConfig(_Config):
 
 # ``panels`` defaults to None, not to an empty list: inputs must be artifacts.
 @stage(version="1", name="analysis")
-def analyse(config: AnalysisConfig, evaluations: dict[str, list[Path]], panels: list[Path] | None = None, *, out: Path) -> None:
+def analyse(
+    config: AnalysisConfig, evaluations: dict[str, list[Path]], panels: list[Path] | None = None, *, out: Path
+) -> None:
     """Write ``result.json``. ``evaluations`` maps ``<arm>/<seed>`` to artifacts with ``items.jsonl``; ``panels`` to panels."""
     tables = {key: read_items(folders) for key, folders in evaluations.items()}
     anchor = next((folders[0].parent for folders in evaluations.values() if folders), out.parent)
@@ -115,10 +117,12 @@ def study_result(
 
 def read_panels(folders: Iterable[Path]) -> list[Panel]:
     """The panels of some artifacts, in order. Raises ``DataError`` for a file that cannot be read."""
-    found = []
+    found: list[Panel] = []
     for path in (folder / PANELS for folder in folders):
         try:
-            found.extend(Panel.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
+            found.extend(
+                Panel.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line
+            )
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read as panels ({error}); write one Panel in JSON a line.") from error
     return found
@@ -198,7 +202,9 @@ def _contrast(
     grid = pair(contrast.measure, *sides, where)
     whole = estimate(grid, config, contrast.name)
     if whole is None:
-        raise DataError(f"{where}: all items share one cluster ({grid.clusters[0]!r}), so there is no interval; use more.")
+        raise DataError(
+            f"{where}: all items share one cluster ({grid.clusters[0]!r}), so there is no interval; use more."
+        )
     p_value, detectable = _test(grid, contrast, config)
     text, ratio = _budget(contrast, costs)
     return ContrastResult(
@@ -240,8 +246,13 @@ def _test(grid: Grid, contrast: Contrast, config: AnalysisConfig) -> tuple[float
     if contrast.direction != "equivalent":
         return t_test(error), float(detectable)
     if contrast.margin <= 0:
-        raise ConfigError(f"Contrast {contrast.name!r} claims equivalence but has no margin; say what difference matters.")
-    sides = t_test(error, null=-contrast.margin, alternative="greater"), t_test(error, null=contrast.margin, alternative="less")
+        raise ConfigError(
+            f"Contrast {contrast.name!r} claims equivalence but has no margin; say what difference matters."
+        )
+    sides = (
+        t_test(error, null=-contrast.margin, alternative="greater"),
+        t_test(error, null=contrast.margin, alternative="less"),
+    )
     return max(sides), float(detectable)
 
 
@@ -257,7 +268,10 @@ def _budget(contrast: Contrast, costs: Costs) -> tuple[str, dict[str, float]]:
         return f"{contrast.matched.describe()}: as planned (the stages returned no measured cost)", ratio
     off = miss(*amounts)
     if off > TOLERANCE:
-        return f"{MISSED}: {contrast.matched.describe()}, {amounts[0]:,.6g} against {amounts[1]:,.6g} ({off:.1%} apart)", ratio
+        return (
+            f"{MISSED}: {contrast.matched.describe()}, {amounts[0]:,.6g} against {amounts[1]:,.6g} ({off:.1%} apart)",
+            ratio,
+        )
     return f"{contrast.matched.describe()}: {amounts[0]:,.6g} against {amounts[1]:,.6g}", ratio
 
 

@@ -27,13 +27,13 @@ class Cost(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tokens: float = Field(0.0, ge=0)
-    targets: float = Field(0.0, ge=0)
-    flops: float = Field(0.0, ge=0)
-    parameters: float = Field(0.0, ge=0)
-    seconds: float = Field(0.0, ge=0)
-    generated_tokens: float = Field(0.0, ge=0)
-    calls: float = Field(0.0, ge=0)
+    tokens: float = Field(default=0.0, ge=0)
+    targets: float = Field(default=0.0, ge=0)
+    flops: float = Field(default=0.0, ge=0)
+    parameters: float = Field(default=0.0, ge=0)
+    seconds: float = Field(default=0.0, ge=0)
+    generated_tokens: float = Field(default=0.0, ge=0)
+    calls: float = Field(default=0.0, ge=0)
 
     def __add__(self, other: "Cost") -> "Cost":
         return total((self, other))

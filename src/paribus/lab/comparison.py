@@ -24,7 +24,9 @@ def check_contrast(contrast: Contrast, arm: Arm, baseline: Arm) -> list[str]:
         raise ComparisonError(_undeclared_text(contrast, undeclared))
     check_budget(contrast, arm, baseline)
     unused = [pattern for pattern in contrast.differs_in if not any(declared(key, (pattern,)) for key in found)]
-    return [f"Contrast {contrast.name!r} declares a difference in {p!r}, but its arms do not differ there." for p in unused]
+    return [
+        f"Contrast {contrast.name!r} declares a difference in {p!r}, but its arms do not differ there." for p in unused
+    ]
 
 
 def differences(arm: Arm, baseline: Arm) -> Differences:
@@ -56,7 +58,13 @@ def describe(handle: Handle) -> dict[str, Any]:
     config = encode_config(handle.config, owner=handle.stage.name, defaults=True)
     rows = {**flatten(config)} if config else {}
     wiring = {name: labels for name, labels in handle.parent_labels().items() if labels is not None}
-    return {**rows, "stage": handle.stage.name, "version": handle.stage.version, "seed": handle.seed, "inputs": [wiring]}
+    return {
+        **rows,
+        "stage": handle.stage.name,
+        "version": handle.stage.version,
+        "seed": handle.seed,
+        "inputs": [wiring],
+    }
 
 
 def declared(key: str, patterns: Iterable[str]) -> bool:

@@ -59,7 +59,7 @@ class RunContext:
         # Progress is a courtesy: a full disk must fail the stage where it writes its results, not here.
         with contextlib.suppress(OSError):
             partial.write_text(json.dumps(row, default=float))
-            os.replace(partial, self.progress_file)
+            partial.replace(self.progress_file)
 
 
 _current: ContextVar[RunContext | None] = ContextVar("paribus_run_context", default=None)

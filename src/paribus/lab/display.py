@@ -12,11 +12,11 @@ from paribus.lab.budget import Cost
 from paribus.lab.redact import redact
 
 if TYPE_CHECKING:
+    from paribus.lab.execution import Outcome
     from paribus.lab.runner import RunReport
     from paribus.lab.scheduling import Schedule
     from paribus.lab.store import Store
     from paribus.lab.study import Plan
-    from paribus.lab.worker import Outcome
 
 PLAIN_INTERVAL = 15.0
 """Seconds between two progress lines of a running stage in a plain log."""
@@ -40,7 +40,9 @@ class Display:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join(timeout=2.0)
 
@@ -52,7 +54,9 @@ class Display:
         total, done = len(self.plan.graph), len(schedule.done)
         for notice in self.plan.notices:
             self.note(notice)
-        self.line(f"{self.plan.study.name} [{self.plan.settings.scale}]: {total} stages, {done} done, {total - done} to do")
+        self.line(
+            f"{self.plan.study.name} [{self.plan.settings.scale}]: {total} stages, {done} done, {total - done} to do"
+        )
 
     def started(self, address: str) -> None:
         """A stage was handed to a worker."""
@@ -128,7 +132,9 @@ class LiveDisplay(Display):
         super().__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         super().__exit__(kind, error, trace)
         self._live.stop()
 
@@ -148,7 +154,9 @@ class LiveDisplay(Display):
     def _table(self) -> Any:
         from rich.table import Table
 
-        table = Table(title=f"{self.plan.study.name} {self.count() if hasattr(self, 'schedule') else ''}", title_justify="left")
+        table = Table(
+            title=f"{self.plan.study.name} {self.count() if hasattr(self, 'schedule') else ''}", title_justify="left"
+        )
         for column in ("stage", "step", "rate", "loss", "left"):
             table.add_column(column)
         for address in self.running():

@@ -13,19 +13,20 @@ class Graph:
         self.targets = tuple(targets)
         self.nodes: dict[str, Handle] = {}
         self.parents: dict[str, tuple[str, ...]] = {}
+        self._owners: dict[str, str] = {}
         for target in self.targets:
             self._add(target)
         self.children: dict[str, list[str]] = {address: [] for address in self.nodes}
         for address, parents in self.parents.items():
             for parent in parents:
                 self.children[parent].append(address)
-        self._check_names()
 
     def _add(self, target: Handle) -> None:
         # Iterative depth-first walk: a chain of a thousand stages must not meet the recursion limit.
         stack = [(target, False)]
         while stack:
             handle, expanded = stack.pop()
+            self._check_name(handle)
             if handle.address in self.nodes:
                 continue
             if expanded:
@@ -35,16 +36,14 @@ class Graph:
             stack.append((handle, True))
             stack.extend((parent, False) for parent in reversed(list(handle.parents())))
 
-    def _check_names(self) -> None:
-        owners: dict[str, str] = {}
-        for handle in self.nodes.values():
-            reference = handle.stage.reference
-            owner = owners.setdefault(handle.stage.name, reference)
-            if owner != reference:
-                raise ConfigError(
-                    f"Two stages are named {handle.stage.name!r}: {owner} and {reference}; "
-                    "their artifacts would share addresses. Rename one, or pass name=... to @stage."
-                )
+    def _check_name(self, handle: Handle) -> None:
+        reference = handle.stage.reference
+        owner = self._owners.setdefault(handle.stage.name, reference)
+        if owner != reference:
+            raise ConfigError(
+                f"Two stages are named {handle.stage.name!r}: {owner} and {reference}; "
+                "their artifacts would share addresses. Rename one, or pass name=... to @stage."
+            )
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -25,7 +25,9 @@ TYPE_TAG = "$type"
 """Key that carries the class name of a nested model, so that two members of a union never share an identity."""
 
 ADDRESS_DIGITS = 12
-_SECRET_FIELD = re.compile(r"(^|_)(api_?key|secret|password|passwd|authorization|access_token|auth_token)$", re.IGNORECASE)
+_SECRET_FIELD = re.compile(
+    r"(^|_)(api_?key|secret|password|passwd|authorization|access_token|auth_token)$", re.IGNORECASE
+)
 
 
 def canonical_json(value: Any) -> str:
@@ -67,12 +69,12 @@ def _is_default(encoded: Any, field: FieldInfo, path: str) -> bool:
     default = field.get_default(call_default_factory=True)
     if default is PydanticUndefined:
         return False
-    # An explicit tag is needed on both sides, so both are encoded the same way, pruned.
-    return bool(encoded == _encode(default, path, False)) and type(encoded) is type(_encode(default, path, False))
+    # Compared as text: Python holds True and 1 for equal.
+    return canonical_json(encoded) == canonical_json(_encode(default, path, False))
 
 
 def _encode(value: Any, path: str, defaults: bool) -> Any:
-    if value is None or isinstance(value, (bool, str)) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
         return _checked_text(value, path)
     if isinstance(value, Enum):
         return {TYPE_TAG: type(value).__name__, "value": _encode(value.value, path, defaults)}
@@ -142,7 +144,9 @@ def _unstable(value: Any, path: str) -> ConfigError:
     )
 
 
-def identity(stage: str, version: str, config: dict[str, Any], inputs: dict[str, Any], seed: int | None) -> dict[str, Any]:
+def identity(
+    stage: str, version: str, config: dict[str, Any], inputs: dict[str, Any], seed: int | None
+) -> dict[str, Any]:
     """The complete identity of one stage call, as plain data. ``inputs`` holds the parents' full digests by input name."""
     return {"stage": stage, "version": version, "config": config, "inputs": inputs, "seed": seed}
 
@@ -167,7 +171,11 @@ def field_differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tup
     before, after = (flatten(side) if side else {} for side in (old, new))
     keys = dict.fromkeys([*before, *after])
     pairs = {key: (before.get(key, MISSING), after.get(key, MISSING)) for key in keys}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] or type(pair[0]) is not type(pair[1])}
+    return {key: pair for key, pair in pairs.items() if _comparable(pair[0]) != _comparable(pair[1])}
+
+
+def _comparable(value: Any) -> str | None:
+    return None if value is MISSING else canonical_json(value)
 
 
 class _Missing:

@@ -73,7 +73,9 @@ def _rows(path: Path) -> Iterator[tuple[int, ItemRow]]:
             for number, line in enumerate(file, 1):
                 yield number, _checked(json.loads(line), path, number)
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as an item table ({error}); an evaluation must write one JSON row a line.") from error
+        raise DataError(
+            f"{path} cannot be read as an item table ({error}); an evaluation must write one JSON row a line."
+        ) from error
 
 
 def _checked(row: Any, path: Path, number: int) -> ItemRow:
@@ -82,13 +84,17 @@ def _checked(row: Any, path: Path, number: int) -> ItemRow:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "row"
-        raise DataError(f"{path}, line {number}: {where} is {first['input']!r} ({first['msg']}); fix the evaluation.") from error
+        raise DataError(
+            f"{path}, line {number}: {where} is {first['input']!r} ({first['msg']}); fix the evaluation."
+        ) from error
 
 
 def _refuse_twice(seen: set[tuple[str, str]], row: ItemRow, path: Path, number: int) -> None:
     key = (row.measure, row.item)
     if key in seen:
-        raise DataError(f"{path}, line {number}: measure {row.measure!r} has the item {row.item!r} twice; name items uniquely.")
+        raise DataError(
+            f"{path}, line {number}: measure {row.measure!r} has the item {row.item!r} twice; name items uniquely."
+        )
     seen.add(key)
 
 

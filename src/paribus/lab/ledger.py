@@ -71,7 +71,9 @@ class Ledger:
     def __enter__(self) -> "Ledger":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self.flush()
         finally:
@@ -95,7 +97,7 @@ class Ledger:
                 for statement, row in self._pending:
                     self._db.execute(statement, row)
                 self._db.execute("commit")
-            except sqlite3.Error:
+            except BaseException:  # also Ctrl-C: an open transaction would lock every other run out
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("rollback")
                 raise
@@ -136,7 +138,19 @@ class Ledger:
             "values (?,?,?,?,?,?,'done','',?,?,?) on conflict (address) do update set version = excluded.version, "
             "function = excluded.function, config = excluded.config, state = 'done', error = '', "
             "seconds = excluded.seconds, run = excluded.run, time = excluded.time",
-            [(m.address, m.stage, m.version, m.function, m.seed, json.dumps(m.config), m.cost.seconds, run, time.time())],
+            [
+                (
+                    m.address,
+                    m.stage,
+                    m.version,
+                    m.function,
+                    m.seed,
+                    json.dumps(m.config),
+                    m.cost.seconds,
+                    run,
+                    time.time(),
+                )
+            ],
         )
         costs = [(m.address, kind, *_amounts(cost)) for kind, cost in (("planned", m.planned), ("measured", m.cost))]
         self._write(f"insert or replace into costs values ({','.join('?' * (len(CURRENCIES) + 2))})", costs)
@@ -148,9 +162,12 @@ class Ledger:
         key, now = (result.study, result.scale), time.time()
         for table in ("measures", "claims"):
             self._write(f"delete from {table} where study = ? and scale = ?", [key])
-        self._write("insert into measures values (?,?,?,?,?,?,?,?,?,?,?)", [(*key, *row, run) for row in _measures(result)])
+        self._write(
+            "insert into measures values (?,?,?,?,?,?,?,?,?,?,?)", [(*key, *row, run) for row in _measures(result)]
+        )
         claims = [
-            (*key, c.id, c.sentence, c.source, c.verdict, json.dumps(c.contrasts), c.note, run, now) for c in result.claims
+            (*key, c.id, c.sentence, c.source, c.verdict, json.dumps(c.contrasts), c.note, run, now)
+            for c in result.claims
         ]
         self._write("insert into claims values (?,?,?,?,?,?,?,?,?,?)", claims)
         text = result.model_copy(update={"panels": ()}).model_dump_json()

@@ -56,7 +56,7 @@ def machine() -> str:
     boot, namespace = "", ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = str(Path("/proc/self/ns/pid").readlink())
     return f"{platform.node()}|{boot}|{namespace}"
 
 
@@ -168,7 +168,9 @@ class Lock:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
 
@@ -181,7 +183,7 @@ def _write(path: Path, owner: Owner) -> None:
     partial = path.with_suffix(f".{owner.nonce}")
     try:
         partial.write_text(json.dumps(owner.__dict__))
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise

@@ -15,7 +15,6 @@ from paribus.lab.identity import digest
 NAME = "manifest.json"
 
 
-
 class Manifest(BaseModel):
     """Everything but ``run`` is the same however often the stage is run; ``run`` holds times, host, seconds and calls.
 

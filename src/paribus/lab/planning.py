@@ -32,7 +32,9 @@ def _resolved(given: Sequence[T] | Callable[[Any], Sequence[T]], settings: Setti
 
 def _check_arms(study: Study, arms: Arms) -> None:
     if not isinstance(arms, Arms) or not arms.arms:
-        raise ConfigError(f"build() of study {study.name!r} returned {type(arms).__name__}; return Arms with at least one Arm.")
+        raise ConfigError(
+            f"build() of study {study.name!r} returned {type(arms).__name__}; return Arms with at least one Arm."
+        )
     names = [arm.name for arm in arms.arms]
     for name in names:
         if names.count(name) > 1:
@@ -59,7 +61,9 @@ def _check_names(study: Study, contrasts: tuple[Contrast, ...], claims: tuple[Cl
     for claim in claims:
         for name in claim.contrasts:
             if name not in names:
-                raise ConfigError(f"Claim {claim.id!r} rests on the contrast {name!r}, which does not exist.{near(name, names)}")
+                raise ConfigError(
+                    f"Claim {claim.id!r} rests on the contrast {name!r}, which does not exist.{near(name, names)}"
+                )
 
 
 def _analysis(
@@ -91,7 +95,9 @@ def arm_meta(arm: Arm) -> Any:
     from paribus.lab.analysis import ArmMeta
 
     addresses = {str(seed): {label: h.address for label, h in rows.items()} for seed, rows in arm.labelled.items()}
-    return ArmMeta(name=arm.name, description=arm.description, factors=dict(arm.factors), seeds=arm.seeds, addresses=addresses)
+    return ArmMeta(
+        name=arm.name, description=arm.description, factors=dict(arm.factors), seeds=arm.seeds, addresses=addresses
+    )
 
 
 def evaluation_inputs(study: Study, arms: Arms) -> dict[str, list[Handle]]:

@@ -95,5 +95,7 @@ def _rows(plan: Plan, there: set[str], todo: dict[str, float]) -> tuple[PriceRow
     for label, addresses in by_label.items():
         open_ones = [a for a in addresses if a not in there]
         cost = total(plan.graph[a].planned for a in open_ones)
-        rows.append(PriceRow(label, len(addresses), len(addresses) - len(open_ones), cost, sum(todo[a] for a in open_ones)))
+        rows.append(
+            PriceRow(label, len(addresses), len(addresses) - len(open_ones), cost, sum(todo[a] for a in open_ones))
+        )
     return tuple(rows)

@@ -15,15 +15,16 @@ from typing import Any
 
 from paribus.errors import StoreError
 from paribus.lab.display import Display, make_display
+from paribus.lab.execution import Outcome
 from paribus.lab.launchers.contract import Launcher
 from paribus.lab.ledger import Ledger
 from paribus.lab.redact import redact
 from paribus.lab.results import StudyResult
 from paribus.lab.scheduling import Schedule
 from paribus.lab.specification import specification
+from paribus.lab.state import default_changes
 from paribus.lab.store import Store
 from paribus.lab.study import Plan
-from paribus.lab.worker import Outcome
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class _Run:
         settings = self.plan.settings
         dumped = settings.model_dump(mode="json")
         self.id = self.ledger.start_run(self.plan.study.name, settings.scale, dumped, self.resume, platform.node())
+        self.store.sweep()
         present = {address for address in self.plan.graph.nodes if self.store.has(address)}
         if verify:
             self._repair(present)
@@ -118,10 +120,13 @@ class _Run:
 
     def _report_drift(self, present: set[str]) -> None:
         """An artifact whose parent was rebuilt to other bytes is whole, but no longer made from what is there."""
-        for address in sorted(present):
-            for parent, payload in self.store.manifest(address).parents.items():
-                if parent in present and self.store.manifest(parent).payload != payload:
-                    self.display.note(f"{address} was made from other bytes than {parent} holds now; remove it to rebuild it.")
+        manifests = {address: self.store.manifest(address) for address in present}
+        for address, manifest in sorted(manifests.items()):
+            for line in default_changes(self.plan.graph[address], manifest):
+                self.display.note(f"{address} {line}; raise the stage's version to build it again.")
+            for parent, payload in manifest.parents.items():
+                if parent in present and manifests[parent].payload != payload:
+                    self.display.note(f"{address} was made from other bytes than {parent} holds now.")
 
     def _locked(self, address: str) -> bool:
         return self.store.locks.holder(address) is not None
@@ -239,7 +244,9 @@ def read_result(plan: Plan, store: Store) -> StudyResult:
     from paribus.lab.analysis import load_result
 
     if not store.has(plan.result.address):
-        raise StoreError(f"Study {plan.study.name!r} has no result at this scale and setting in {store.root}; run it first.")
+        raise StoreError(
+            f"Study {plan.study.name!r} has no result at this scale and setting in {store.root}; run it first."
+        )
     result = load_result(store.path(plan.result.address))
     return result.model_copy(update={"arms": tuple(_with_seconds(plan, store, arm) for arm in result.arms)})
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from paribus.lab.execution import Outcome
 from paribus.lab.graph import Graph
-from paribus.lab.worker import Outcome
 
 ELSEWHERE_POLL_SECONDS = 0.5
 LOST_RETRIES = 1

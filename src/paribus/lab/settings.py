@@ -88,7 +88,9 @@ def _annotation(model: type[BaseModel], key: str) -> Any:
         if owner is None:
             if current is Any or get_origin(current) is dict or len(_models(current)) > 1:
                 return Any
-            raise ConfigError(f"{'.'.join(walked)} is a plain value and has no field {part!r}; set {'.'.join(walked)}=...")
+            raise ConfigError(
+                f"{'.'.join(walked)} is a plain value and has no field {part!r}; set {'.'.join(walked)}=..."
+            )
         if part not in owner.model_fields or part == "scale":
             names = [".".join([*walked, name]) for name in owner.model_fields if name != "scale"]
             raise ConfigError(f"There is no setting {key!r}.{near('.'.join([*walked, part]), names)}")

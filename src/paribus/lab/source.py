@@ -40,7 +40,11 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
 def changed(old: dict[str, str], new: dict[str, str]) -> list[str]:
     """Names of modules whose source differs, with ``+`` or ``-`` before those that only one side reaches."""
     both = [name for name in old if name in new and old[name] != new[name]]
-    return sorted(both) + [f"+{n}" for n in sorted(new.keys() - old.keys())] + [f"-{n}" for n in sorted(old.keys() - new.keys())]
+    return (
+        sorted(both)
+        + [f"+{n}" for n in sorted(new.keys() - old.keys())]
+        + [f"-{n}" for n in sorted(old.keys() - new.keys())]
+    )
 
 
 def _own_path(function: Callable[..., Any]) -> Path | None:
@@ -71,7 +75,9 @@ def _names(roots: Any, package: str) -> Iterator[str]:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+                base = (
+                    resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+                )
                 yield base
                 yield from (f"{base}.{alias.name}" for alias in node.names)
 
@@ -89,7 +95,9 @@ def _find(name: str) -> Path | None:
     for depth in range(len(parts)):
         full = ".".join(parts[: depth + 1])
         loaded = sys.modules.get(full)
-        spec = loaded.__spec__ if loaded is not None and loaded.__spec__ is not None else PathFinder.find_spec(full, paths)
+        spec = (
+            loaded.__spec__ if loaded is not None and loaded.__spec__ is not None else PathFinder.find_spec(full, paths)
+        )
         if spec is None:
             return None
         paths = list(spec.submodule_search_locations or [])

@@ -10,7 +10,9 @@ from paribus.errors import StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Libraries that write through Rust or C++ only say it in words (safetensors, sqlite, arrow).
-_WORDS = re.compile(r"no space left on device|database or disk is full|disk quota exceeded|file too large|code: 28\b", re.I)
+_WORDS = re.compile(
+    r"no space left on device|database or disk is full|disk quota exceeded|file too large|code: 28\b", re.I
+)
 
 
 def free_bytes(path: Path) -> int:

@@ -38,7 +38,9 @@ class Handle:
     def identity(self) -> dict[str, Any]:
         """Stage name, version, non-default config fields, parents' digests and seed."""
         config = encode_config(self.config, owner=self.stage.name)
-        parents = {name: _map_handles(value, lambda h: h.digest) for name, value in self.inputs.items() if value is not None}
+        parents = {
+            name: _map_handles(value, lambda h: h.digest) for name, value in self.inputs.items() if value is not None
+        }
         return identity(self.stage.name, self.stage.version, config, parents, self.seed)
 
     @cached_property
@@ -63,11 +65,17 @@ class Handle:
 
     def parent_addresses(self) -> dict[str, Any]:
         """Addresses by input name, in the shape of the inputs (text, list, or dict)."""
-        return {name: None if value is None else _map_handles(value, lambda h: h.address) for name, value in self.inputs.items()}
+        return {
+            name: None if value is None else _map_handles(value, lambda h: h.address)
+            for name, value in self.inputs.items()
+        }
 
     def parent_labels(self) -> dict[str, Any]:
         """Labels by input name, in the shape of the inputs: the wiring that a comparison looks at."""
-        return {name: None if value is None else _map_handles(value, lambda h: h.label) for name, value in self.inputs.items()}
+        return {
+            name: None if value is None else _map_handles(value, lambda h: h.label)
+            for name, value in self.inputs.items()
+        }
 
     def __repr__(self) -> str:
         return f"Handle({self.label}: {self.address})"
@@ -139,17 +147,23 @@ class Stage:
         return cost
 
     def _check_signature(self) -> None:
+        if "out" not in self._parameters:
+            raise ConfigError(
+                f"Stage {self.name!r} has no parameter 'out'; add `*, out: Path`, the folder it writes into."
+            )
         if not _LABEL.fullmatch(self.name) or "/" in self.name:
             raise ConfigError(f"The stage name {self.name!r} cannot be a folder name; use letters, digits and '_'.")
-        if "out" not in self._parameters:
-            raise ConfigError(f"Stage {self.name!r} has no parameter 'out'; add `*, out: Path`, the folder it writes into.")
         for parameter in self._parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise ConfigError(f"Stage {self.name!r} takes {parameter}; name every input, so that it can be recorded.")
+                raise ConfigError(
+                    f"Stage {self.name!r} takes {parameter}; name every input, so that it can be recorded."
+                )
 
     def _frozen_model(self, annotation: Any) -> type[BaseModel]:
         if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
-            raise ConfigError(f"The config of stage {self.name!r} is annotated {annotation!r}; use one pydantic model class.")
+            raise ConfigError(
+                f"The config of stage {self.name!r} is annotated {annotation!r}; use one pydantic model class."
+            )
         if not annotation.model_config.get("frozen"):
             raise ConfigError(
                 f"{annotation.__name__}, the config of stage {self.name!r}, can be changed after it is made; "
@@ -162,7 +176,9 @@ class Stage:
         if expected is None and config is not None:
             raise ConfigError(f"Stage {self.name!r} takes no config, but got {type(config).__name__}.")
         if expected is not None and type(config) is not expected:
-            raise ConfigError(f"Stage {self.name!r} needs a {expected.__name__} as config, but got {type(config).__name__}.")
+            raise ConfigError(
+                f"Stage {self.name!r} needs a {expected.__name__} as config, but got {type(config).__name__}."
+            )
 
     def _check_seed(self, seed: int | None) -> None:
         if not self.takes_seed and seed is not None:
@@ -180,13 +196,17 @@ class Stage:
             if name in inputs:
                 checked[name] = _frozen_handles(inputs[name], f"Input {name!r} of stage {self.name!r}")
             elif self._parameters[name].default is inspect.Parameter.empty:
-                raise ConfigError(f"Stage {self.name!r} needs the input {name!r}; give a Handle, a list or a dict of them.")
+                raise ConfigError(
+                    f"Stage {self.name!r} needs the input {name!r}; give a Handle, a list or a dict of them."
+                )
         return checked
 
     def _checked_label(self, label: str | None) -> str:
         label = self.name if label is None else label
         if not _LABEL.fullmatch(label):
-            raise ConfigError(f"The label {label!r} of stage {self.name!r} may hold only letters, digits and _ + : / @ -.")
+            raise ConfigError(
+                f"The label {label!r} of stage {self.name!r} may hold only letters, digits and _ + : / @ -."
+            )
         return label
 
     def __repr__(self) -> str:
@@ -254,4 +274,6 @@ def _frozen_handles(value: Any, where: str) -> Any:
         return {str(key): _frozen_handles(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(_frozen_handles(item, f"{where}[{i}]") for i, item in enumerate(value))
-    raise ConfigError(f"{where} is a {type(value).__name__}; give what another stage returned, or put the value into the config.")
+    raise ConfigError(
+        f"{where} is a {type(value).__name__}; give what another stage returned, or put the value into the config."
+    )

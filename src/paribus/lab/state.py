@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from paribus.errors import StoreError
 from paribus.lab.comparison import Differences
-from paribus.lab.identity import encode_config, field_differences
+from paribus.lab.identity import MISSING, encode_config, field_differences, flatten
 from paribus.lab.ledger import Ledger
 from paribus.lab.manifest import Manifest
 from paribus.lab.source import changed, sources
@@ -84,14 +84,12 @@ def _finished(store: Store, handle: Handle, title: str) -> StageStatus:
         return StageStatus(handle.address, handle.label, title, "damaged", f"{error}; the next run builds it again")
     now = sources(handle.stage.function)
     moved = (f"{manifest.function} -> {handle.stage.reference}",) if manifest.function != handle.stage.reference else ()
-    return StageStatus(
-        handle.address, handle.label, title, "done", changed_sources=(*moved, *changed(manifest.sources, now))
-    )
+    code = (*moved, *changed(manifest.sources, now))
+    detail = "; ".join(default_changes(handle, manifest))
+    return StageStatus(handle.address, handle.label, title, "done", detail, changed_sources=code)
 
 
-def _stale(
-    plan: Plan, store: Store, handle: Handle, title: str, last: dict[tuple[str, int, str], str]
-) -> StageStatus:
+def _stale(plan: Plan, store: Store, handle: Handle, title: str, last: dict[tuple[str, int, str], str]) -> StageStatus:
     """Missing; or stale, if an artifact stands where this label last stood."""
     for role in plan.roles[handle.address]:
         before = last.get((role.arm, role.seed, role.label))
@@ -101,18 +99,37 @@ def _stale(
     return StageStatus(handle.address, handle.label, title, "missing")
 
 
+def default_changes(handle: Handle, manifest: Manifest) -> list[str]:
+    """Fields whose default is another one now than when the artifact was built: same address, other meaning."""
+    now = encode_config(handle.config, owner=handle.stage.name, defaults=True)
+    rows = field_differences(manifest.full_config, now)
+    return [
+        f"was built with {key}={old!r}, which was the default; now it is {new!r}"
+        for key, (old, new) in rows.items()
+        if old is not MISSING and new is not MISSING
+    ]
+
+
 def _differences(old: Manifest, handle: Handle) -> Differences:
-    new = {
-        "config": encode_config(handle.config, owner=handle.stage.name, defaults=True),
-        "inputs": handle.parent_addresses(),
-        "stage": handle.stage.name,
-        "version": handle.stage.version,
-        "seed": handle.seed,
+    """Why the address is another one: fields that differ, leaving out those the code has gained since, at their default."""
+    owner = handle.stage.name
+    now = _identified(handle, encode_config(handle.config, owner=owner, defaults=True))
+    given = flatten(_identified(handle, encode_config(handle.config, owner=owner)))
+    then = {
+        "config": old.full_config,
+        "inputs": old.inputs,
+        "stage": old.stage,
+        "version": old.version,
+        "seed": old.seed,
     }
-    before = {"config": old.full_config, "inputs": old.inputs, "stage": old.stage, "version": old.version, "seed": old.seed}
-    found = field_differences(before, new)
-    # A field that the code has gained since, at its default, is no reason for the new address.
-    return {key.removeprefix("config."): pair for key, pair in found.items()}
+    rows = field_differences(then, now)
+    return {k.removeprefix("config."): pair for k, pair in rows.items() if pair[0] is not MISSING or k in given}
+
+
+def _identified(handle: Handle, config: dict[str, Any]) -> dict[str, Any]:
+    stage = handle.stage
+    inputs = handle.parent_addresses()
+    return {"config": config, "inputs": inputs, "stage": stage.name, "version": stage.version, "seed": handle.seed}
 
 
 def _text(row: StageStatus) -> str:

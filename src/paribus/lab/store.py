@@ -1,11 +1,10 @@
 """The artifact store: one directory per address, which exists whole or not at all.
 
-    artifacts/<address>/   payload files and manifest.json; written beside as .partial-*, fsynced, hashed, renamed
-    specs/  scratch/  locks/  logs/  progress/  quarantine/  ledger.sqlite
+artifacts/<address>/   payload files and manifest.json; written beside as .partial-*, fsynced, hashed, renamed
+specs/  scratch/  locks/  logs/  progress/  quarantine/  ledger.sqlite
 """
 
 import json
-import os
 import shutil
 import time
 import uuid
@@ -43,12 +42,16 @@ class Store:
                 raise full_disk(self.root, "opening the store", error) from error
             raise StoreError(f"{self.root} cannot be opened as a store ({error}); give a writable folder.") from error
         if found.get("format") != FORMAT:
-            raise StoreError(f"{self.root} has store format {found.get('format')!r}, this version reads {FORMAT}; use a new folder.")
+            raise StoreError(
+                f"{self.root} has store format {found.get('format')!r}, this version reads {FORMAT}; use a new folder."
+            )
 
     def _create(self, marker: Path) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"{self.root} is a file; give a folder for the store.")
-        if self.root.exists() and any(p.name not in _FOLDERS and not p.name.startswith(".") for p in self.root.iterdir()):
+        if self.root.exists() and any(
+            p.name not in _FOLDERS and not p.name.startswith(".") for p in self.root.iterdir()
+        ):
             raise StoreError(f"{self.root} holds other files and is no store; give a new or empty folder.")
         for name in _FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -97,9 +100,13 @@ class Store:
     def write_spec(self, address: str, spec: dict[str, Any]) -> None:
         """Leave a stage's specification where a worker finds it by address."""
         try:
-            _replace_text(self.root / "specs" / f"{address}.json", json.dumps(spec, indent=1, sort_keys=True, ensure_ascii=False))
+            _replace_text(
+                self.root / "specs" / f"{address}.json", json.dumps(spec, indent=1, sort_keys=True, ensure_ascii=False)
+            )
         except OSError as error:
-            raise full_disk(self.root, "writing a specification", error) if is_full(error) else error from error
+            if is_full(error):
+                raise full_disk(self.root, "writing a specification", error) from error
+            raise StoreError(f"{self.root} cannot be written to ({error}); check its owner and permissions.") from error
 
     def read_spec(self, address: str) -> dict[str, Any]:
         """What ``write_spec`` left. Raises ``StoreError`` if there is none."""
@@ -107,7 +114,9 @@ class Store:
         try:
             spec: dict[str, Any] = json.loads(path.read_text())
         except (OSError, json.JSONDecodeError) as error:
-            raise StoreError(f"The specification {path} cannot be read ({error}); run the study again to write it.") from error
+            raise StoreError(
+                f"The specification {path} cannot be read ({error}); run the study again to write it."
+            ) from error
         return spec
 
     # ---- writing ----------------------------------------------------------------------------------------------------
@@ -124,6 +133,14 @@ class Store:
         for leftover in (self.root / "artifacts").glob(f".partial-{address}-*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Remove half-written folders whose builder is dead, whether or not anybody will build these addresses again."""
+        with guard(self.locks.folder):
+            for leftover in (self.root / "artifacts").glob(".partial-*"):
+                address = leftover.name.removeprefix(".partial-").rpartition("-")[0]
+                if self.locks.holder(address) is None:
+                    shutil.rmtree(leftover, ignore_errors=True)
+
     def publish(self, lock: Lock, partial: Path, manifest: Manifest) -> bool:
         """Make a filled folder the artifact. False if somebody else took the lock over and the work must be dropped."""
         sealed = manifest.with_files(hash_tree(partial, sync=True))
@@ -133,7 +150,7 @@ class Store:
             if not lock.held() or self.has(lock.address):
                 shutil.rmtree(partial, ignore_errors=True)
                 return False
-            os.rename(partial, self.path(lock.address))
+            partial.rename(self.path(lock.address))
         sync_folder(self.root / "artifacts")
         self.forget(lock.address)
         return True
@@ -169,7 +186,7 @@ class Store:
         target = self.root / "quarantine" / f"{address}.{time.strftime('%Y%m%dT%H%M%S')}.{uuid.uuid4().hex[:4]}"
         with guard(self.locks.folder):
             try:
-                os.rename(self.path(address), target)
+                self.path(address).rename(target)
             except FileNotFoundError:
                 return None
         return target
@@ -180,12 +197,27 @@ def payload_digests(store: Store) -> dict[str, str]:
 
     Two stores that ran the same study must agree in it, however often their runs were killed.
     """
-    return {address: digest({n: e["sha256"] for n, e in hash_tree(store.path(address)).items()}) for address in store.addresses()}
+    return {
+        address: digest({n: e["sha256"] for n, e in hash_tree(store.path(address)).items()})
+        for address in store.addresses()
+    }
 
 
 def payload_digest(store: Store) -> str:
     """One digest for a whole store; see ``payload_digests``."""
     return digest(payload_digests(store))
+
+
+def payload_differences(first: Store, second: Store) -> list[str]:
+    """What two stores hold differently, one line per artifact; empty when they agree byte for byte."""
+    one, two = payload_digests(first), payload_digests(second)
+    lines = [f"{a} is only in {first.root}" for a in sorted(one.keys() - two.keys())]
+    lines += [f"{a} is only in {second.root}" for a in sorted(two.keys() - one.keys())]
+    for address in sorted(a for a in one.keys() & two.keys() if one[a] != two[a]):
+        left, right = hash_tree(first.path(address)), hash_tree(second.path(address))
+        names = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+        lines.append(f"{address} differs in {', '.join(names)}")
+    return lines
 
 
 def _check_file(path: Path, size: int, sha256: str) -> list[str]:
@@ -201,7 +233,7 @@ def _replace_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise

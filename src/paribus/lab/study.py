@@ -34,7 +34,7 @@ class Contrast(BaseModel):
     direction: Direction = "greater"
     differs_in: tuple[str, ...] = ()
     matched: Matched | Unmatched
-    margin: float = Field(0.0, ge=0)
+    margin: float = Field(default=0.0, ge=0)
 
 
 class Claim(BaseModel):

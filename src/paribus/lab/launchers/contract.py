@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from paribus.lab.worker import Machine, Outcome
+from paribus.lab.execution import Machine, Outcome
 
 POLL_SECONDS = 0.1
 
@@ -36,7 +36,12 @@ def worker_environment(threads: int) -> dict[str, str]:
     """
     count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS")
-    fixed = {"OMP_WAIT_POLICY": "passive", "PYTHONIOENCODING": "utf-8:backslashreplace", "TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": "0"}
+    fixed = {
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONHASHSEED": "0",
+    }
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if "zip" not in Path(entry).suffix)
     return {**os.environ, **dict.fromkeys(names, count), **fixed, "PYTHONPATH": path}
 

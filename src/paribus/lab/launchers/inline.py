@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from paribus.lab.execution import Machine, Outcome, execute
 from paribus.lab.launchers.contract import POLL_SECONDS
-from paribus.lab.worker import Machine, Outcome, execute
 
 
 class Inline:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
+from paribus.lab.execution import Machine, Outcome
 from paribus.lab.launchers.contract import POLL_SECONDS, worker_command, worker_environment
-from paribus.lab.worker import Machine, Outcome
 
 STOP_SECONDS = 5.0
 """How long a worker may take to give up its lock before it is killed."""
@@ -58,7 +58,9 @@ class _Worker:
         code = self.process.wait()
         how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
         hint = "; SIGKILL often means that the machine ran out of memory" if code == -signal.SIGKILL else ""
-        return Outcome("lost", f"The worker process {self.process.pid} ended with {how} while running {self.address}{hint}.")
+        return Outcome(
+            "lost", f"The worker process {self.process.pid} ended with {how} while running {self.address}{hint}."
+        )
 
     def terminate(self) -> None:
         """Ask the worker to stop: it gives up its lock and keeps its checkpoints."""

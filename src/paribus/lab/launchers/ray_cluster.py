@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import ConfigError
+from paribus.lab.execution import Machine, Outcome
 from paribus.lab.launchers.contract import POLL_SECONDS, worker_command, worker_environment
 from paribus.lab.launchers.remote import outcome_of, run_once
-from paribus.lab.worker import Machine, Outcome
 
 
 class RayCluster:

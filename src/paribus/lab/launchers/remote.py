@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 
-from paribus.lab.worker import Outcome
+from paribus.lab.execution import Outcome
 
 
 def run_once(command: list[str], environment: dict[str, str], address: str) -> str:
     """Start a worker for one address and return the JSON line it answers with (empty if it died)."""
     # The job's own variables (devices, ranks, scratch paths) win over those of the machine that submitted it.
-    own = {**environment, **os.environ, **{k: environment[k] for k in ("PYTHONPATH", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")}}
+    own = {
+        **environment,
+        **os.environ,
+        **{k: environment[k] for k in ("PYTHONPATH", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")},
+    }
     finished = subprocess.run([*command, "--once", address], env=own, stdout=subprocess.PIPE, text=True, check=False)
     return finished.stdout.strip()
 
