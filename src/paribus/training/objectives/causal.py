@@ -1,0 +1,85 @@
+"""Next-token cross-entropy, for pre-training and supervised fine-tuning."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from paribus.data.packing import IGNORE, block_mask
+from paribus.models.decoder import DecoderForCausalLM
+from paribus.training.objectives.base import Batch, Loss
+
+
+@dataclass(frozen=True)
+class Causal:
+    """Cross-entropy of the labelled tokens of packed rows.
+
+    ``average="token"``: every target token weighs the same. ``average="example"``: the mean over examples of each one's
+    mean token loss, so that a long answer weighs no more than a short one; an example is a packed segment.
+    """
+
+    average: Literal["token", "example"] = "token"
+
+    def weight(self, batch: Batch) -> float:
+        """Target tokens, or examples that have any."""
+        targets = batch["labels"][:, 1:] != IGNORE
+        if self.average == "token":
+            return float(targets.sum())
+        return float(example_ids(batch)[targets].unique().numel())
+
+    def loss(self, model: Any, batch: Batch) -> Loss:
+        """Mean cross-entropy of a packed batch (input_ids, labels, position_ids, segment_ids, each (B, T))."""
+        labels = batch["labels"][:, 1:]
+        keep = labels != IGNORE
+        losses = F.cross_entropy(target_logits(model, batch, keep).float(), labels[keep], reduction="none")
+        if self.average == "token":
+            value = losses.mean()
+        else:
+            _, owner = example_ids(batch)[keep].unique(return_inverse=True)
+            sums = torch.zeros(int(owner.max()) + 1, dtype=losses.dtype, device=losses.device).index_add(
+                0, owner, losses
+            )
+            value = (sums / torch.bincount(owner)).mean()
+        return Loss(value, targets=int(keep.sum()))
+
+
+def example_ids(batch: Batch) -> Tensor:
+    """A number for each (row, segment), at the positions of the shifted labels: (B, T-1)."""
+    segments = batch["segment_ids"]
+    rows = torch.arange(len(segments), device=segments.device)[:, None]
+    return (rows * (int(segments.max()) + 1) + segments)[:, 1:]
+
+
+def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
+    """Logits (targets, V) that predict the kept labels; ``keep`` (B, T-1) is aligned with the labels shifted by one.
+
+    The output layer of our decoder is applied only where a label is: with prompts masked out that is a sixth of the
+    positions of short answers, and the vocabulary product is the largest of a small model.
+    """
+    inner = unwrapped(model)
+    inputs = model_inputs(inner, batch)
+    if isinstance(inner, DecoderForCausalLM):
+        hidden = inner.model(**inputs).last_hidden_state
+        return inner.lm_head(hidden[:, :-1][keep]) * inner.config.logit_scale
+    return model(**inputs, use_cache=False).logits[:, :-1][keep]
+
+
+def model_inputs(model: Any, batch: Batch) -> dict[str, Tensor]:
+    """What a model's forward takes: packed rows bring positions and a block-diagonal mask, padded ones their 2-D mask."""
+    inputs = {"input_ids": batch["input_ids"]}
+    if "segment_ids" not in batch:
+        return inputs | {"attention_mask": batch["attention_mask"]}
+    mask = block_mask(batch["segment_ids"])
+    if model.config._attn_implementation == "eager":
+        # transformers' eager attention ADDS the mask to the scores: a boolean one would be added as 0 and 1.
+        mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+    return inputs | {"position_ids": batch["position_ids"], "attention_mask": mask}
+
+
+def unwrapped(model: Any) -> Any:
+    """The model behind torch.compile or DDP; adapters (peft) stay, since their forward differs."""
+    while hasattr(model, "_orig_mod") or type(model).__name__ == "DistributedDataParallel":
+        model = getattr(model, "_orig_mod", None) or model.module
+    return model
