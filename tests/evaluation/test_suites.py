@@ -63,6 +63,7 @@ def test_every_prompt_gets_every_measure() -> None:
     assert _value(result.rows, "exact_match", "en") == 1.0
     assert _value(result.rows, "exact_match", "de") == 0.5
     assert _value(result.rows, "wrong_language", "de") == 0.5
+    assert [_value(result.rows, kind, "de") for kind in ERROR_KINDS if kind != "wrong_language"] == [0.0] * 5
     assert _value(result.rows, "score", "de") == pytest.approx(0.625)
     assert _value(result.rows, "vowels", "en") == 1.0
     assert [c.prompt_id for c in result.completions] == [p.id for p in PROMPTS]

@@ -9,6 +9,7 @@ from scipy import stats
 from paribus.errors import ConfigError, DataError
 from paribus.statistics import clustered_bootstrap, paired_bootstrap, resampled_means
 from paribus.statistics.bootstrap import paired_differences
+from paribus.statistics.interval import tail_share
 
 rng_data = np.random.default_rng(11)
 SKEWED = rng_data.exponential(size=60)
@@ -55,6 +56,15 @@ def test_expanded_interval_is_as_wide_as_the_t_interval() -> None:
     plain = clustered_bootstrap(values, resamples=100_000, method="percentile")
     assert ours.width == pytest.approx(2 * half, rel=0.05)
     assert plain.width < 0.9 * ours.width
+
+
+@pytest.mark.parametrize("n", [2, 10, 500])
+def test_tails_of_the_expanded_interval(n: int) -> None:
+    """Normal tail below sqrt(n/(n-1)) times Student's quantile."""
+    assert tail_share(0.95, n, "expanded") == pytest.approx(
+        stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf(0.025, n - 1))
+    )
+    assert tail_share(0.95, n, "percentile") == pytest.approx(0.025)
 
 
 def test_unequal_clusters_resample_the_mean_over_rows() -> None:
