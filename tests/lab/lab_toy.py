@@ -98,13 +98,14 @@ class ToySettings(Settings):
     }
 
     items: int = 60
+    corpus_size: int = 200
     seeds: tuple[int, ...] = (0, 1, 2)
     training: TrainConfig = TrainConfig()
     lift: float = 1.0
 
 
 def build(settings: ToySettings) -> Arms:
-    data = corpus(CorpusConfig())
+    data = corpus(CorpusConfig(size=settings.corpus_size))
 
     def arm(name: str, lift: float) -> Arm:
         config = settings.training.model_copy(update={"lift": lift})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paribus.errors import StoreError
 
+_SQLITE_NEEDS = 1 << 18
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Libraries that write through Rust or C++ only say it in words (safetensors, sqlite, arrow).
 _WORDS = re.compile(
@@ -46,7 +47,8 @@ def full_disk(path: Path, action: str, error: BaseException) -> StoreError:
 
 def ledger_error(path: Path, error: sqlite3.Error) -> StoreError:
     """The ``StoreError`` for any SQLite failure."""
-    if is_full(error):
+    # SQLite reports a disk that fills up while it writes as a plain I/O error.
+    if is_full(error) or ("disk I/O error" in str(error) and free_bytes(path.parent) < _SQLITE_NEEDS):
         return full_disk(path, "the ledger", error)
     return StoreError(
         f"The ledger {path} cannot be used ({error}; {free_bytes(path):,} bytes free); check the disk and the file's "
