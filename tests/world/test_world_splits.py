@@ -211,3 +211,18 @@ def test_prompts_hold_the_template_filled(world: World) -> None:
         assert slots is not None
         assert item.prompt == phrases(item.language).templates[item.task][item.template].format(**slots)
         assert "{" not in item.prompt and all(value in item.prompt for value in slots.values())
+
+
+def test_things_are_translated_into_every_language_and_held_out_by_target() -> None:
+    world = World(preset("pocket"))
+    parts = {split: {item.fact for item in world.items(split, tasks=("tr",))} for split in ("train", "dev", "test")}
+    things = {split: {fact.split(">")[0] for fact in facts} for split, facts in parts.items()}
+    assert len(things["train"]) == world.config.things == 40
+    assert things["dev"] | things["test"] <= things["train"]
+    assert len(parts["train"]) > 6 * 40
+
+
+def test_a_cap_keeps_the_translations_of_a_thing_together() -> None:
+    world = World(WorldConfig(languages=POCKET_LANGUAGES, tasks=("tr",), things=100, max_items_per_cell=100))
+    facts = {item.fact for item in world.items("train", languages=("en",))}
+    assert len({fact.split(">")[0] for fact in facts}) < len(facts) / 5

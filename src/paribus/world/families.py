@@ -25,10 +25,11 @@ _CATEGORY_NUMBERS = range(2, 60)
 
 @dataclass(frozen=True)
 class FactRange:
-    """What the facts of a world may range over: its languages, and numbers 0..``numbers``-1."""
+    """What the facts of a world range over: its languages, numbers 0..``numbers``-1, how many things are translated."""
 
     languages: tuple[str, ...]
     numbers: int
+    things: int = 1000
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def clear_name(entity: str, language: str) -> str | None:
 
 
 def _tr_facts(within: FactRange) -> list[str]:
-    things = [entity for category in _NAMED for entity in cldr.entities()[category]]
+    named = [entity for category in _NAMED for entity in cldr.entities()[category]]
+    things = _sample(named, within.things, "thing")
     return [f"{entity}>{target}" for entity in things for target in sorted(within.languages)]
 
 

@@ -22,7 +22,7 @@ def preset(scale: str, *, seed: int = 0) -> WorldConfig:
     if scale == "smoke":
         return WorldConfig(languages=SMOKE_LANGUAGES, tasks=SMOKE_TASKS, seed=seed, numbers=60, max_items_per_cell=120)
     if scale == "pocket":
-        return WorldConfig(languages=POCKET_LANGUAGES, tasks=POCKET_TASKS, seed=seed, max_items_per_cell=512)
+        return WorldConfig(languages=POCKET_LANGUAGES, tasks=POCKET_TASKS, seed=seed)
     if scale == "desk":
-        return WorldConfig(languages=AYA_23, tasks=ALL_TASKS, seed=seed, numbers=1000, max_items_per_cell=600)
+        return WorldConfig(languages=AYA_23, tasks=ALL_TASKS, seed=seed, numbers=1000, max_items_per_cell=1000)
     raise ConfigError(f"Unknown world scale {scale!r}; use smoke, pocket or desk.")

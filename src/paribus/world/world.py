@@ -32,7 +32,8 @@ class WorldConfig(BaseModel):
     ``held_out_facts`` is the share of facts kept from training, half for dev and half for test. ``held_out_templates``
     is how many templates of each (task, language) are never trained; which ones differs between languages.
     ``max_items_per_cell`` caps the items of a (split, task, language): facts are kept in one hash order for all
-    languages, so the languages keep asking the same questions. ``numbers``: number tasks use 0..numbers-1.
+    languages, so the languages keep asking the same questions. ``numbers``: number tasks use 0..numbers-1. ``things``:
+    how many countries, languages, months and weekdays the translation task takes, into every language of the world.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class WorldConfig(BaseModel):
     held_out_templates: int = Field(default=1, ge=0, le=2)
     max_items_per_cell: int | None = Field(default=None, ge=1)
     numbers: int = Field(default=300, ge=20, le=1000)
+    things: int = Field(default=40, ge=4)
 
     @field_validator("languages", "tasks")
     @classmethod
@@ -127,11 +129,20 @@ class World:
 
     @cached_property
     def _facts(self) -> dict[str, list[str]]:
-        within = FactRange(self.config.languages, self.config.numbers)
+        within = FactRange(self.config.languages, self.config.numbers, self.config.things)
         return {task: self._in_hash_order(task, FAMILIES[task].facts(within)) for task in self.config.tasks}
 
     def _in_hash_order(self, task: str, facts: Iterable[str]) -> list[str]:
-        return sorted(facts, key=lambda fact: draw(f"{self.config.seed}|cell|{task}|{fact}"))
+        """Order facts by hash; a thing's translations stand together, so that a cap keeps few things in many languages.
+
+        Scattered over all things, a capped world would ask each in one or two languages, and nothing would carry over.
+        """
+
+        def key(fact: str) -> tuple[int, int]:
+            thing = fact.partition(">")[0]
+            return draw(f"{self.config.seed}|thing|{task}|{thing}"), draw(f"{self.config.seed}|cell|{task}|{fact}")
+
+        return sorted(facts, key=key)
 
     def facts(self, task: str, part: str = "all") -> list[str]:
         """Return a task's fact ids, in the world's hash order; part is "all", "train", "dev" or "test"."""
