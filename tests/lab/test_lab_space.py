@@ -40,23 +40,21 @@ def toy(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("left", [0, 20_000, 60_000, 110_000])
-def test_a_full_disk_is_said_and_survived(small_disk: Path, left: int) -> None:
-    """``left`` bytes are free at the start: too few for the marker, the ledger, the specifications, or the artifacts."""
-    store = small_disk / "store"
+@pytest.mark.parametrize(("left", "where"), [(0, "opening the store"), (60_000, "the ledger"), (400_000, "stage corpus")])
+def test_a_full_disk_is_said_and_survived(small_disk: Path, left: int, where: str) -> None:
+    """``left`` bytes are free at the start: too few for the store's marker, for the ledger, or for the first artifact."""
+    store, large = small_disk / "store", ("--set", "corpus_size=30000")
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * max(0, free_bytes(small_disk) - left))
-    run = toy(store)
+    run = toy(store, *large)
     assert run.returncode in (1, 2), run.stderr
-    assert re.search(r"The disk is full: .*\d bytes free", run.stderr), run.stderr
+    assert re.search(rf"The disk is full: {where}.* could not write .*\d bytes free", run.stderr), run.stderr
     assert str(small_disk) in run.stderr
-    assert not list(store.glob("artifacts/.partial*"))
-    for folder in store.glob("artifacts/*"):
-        assert Store(store).verify(folder.name) == []
+    assert not list(store.glob("artifacts/*")) and not list(store.glob("artifacts/.partial*"))
     filler.unlink()
-    again = toy(store)
+    again = toy(store, *large)
     assert again.returncode == 0, again.stderr
-    plan = STUDY.plan(STUDY.at("smoke"))
+    plan = STUDY.plan(STUDY.at("smoke", ["corpus_size=30000"]))
     assert Store(store).verify_all(plan.graph.nodes) == {}
 
 

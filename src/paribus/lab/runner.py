@@ -66,7 +66,7 @@ def run_plan(
     """
     shown = display or make_display(plan, store)
     with Ledger(store.ledger_path) as ledger, shown:
-        run = _Run(plan, store, ledger, shown, resume or shlex.join(sys.argv))
+        run = _Run(plan, store, ledger, shown, resume or shlex.join(sys.orig_argv))
         run.prepare(verify)
         own = launcher or _default_launcher(store, workers, threads, devices)
         return run.execute(own)
