@@ -38,7 +38,9 @@ def tables(
     return found
 
 
-def _column(arm: str, effect: dict[str, float], difficulty: list[float], luck: float, numbers: random.Random) -> dict[str, Item]:
+def _column(
+    arm: str, effect: dict[str, float], difficulty: list[float], luck: float, numbers: random.Random
+) -> dict[str, Item]:
     lift = effect if arm == "new" else {}
     return {
         f"{c}-{language}": Item(str(c), language, hard + luck + lift.get(language, 0.0) + numbers.gauss(0, 0.3))
@@ -75,7 +77,10 @@ def test_the_other_direction_is_contradicted() -> None:
 
 
 def test_equivalence_needs_both_sides() -> None:
-    near, far = contrast("near", direction="equivalent", margin=0.2), contrast("far", direction="equivalent", margin=0.01)
+    near, far = (
+        contrast("near", direction="equivalent", margin=0.2),
+        contrast("far", direction="equivalent", margin=0.01),
+    )
     found = study_result(config(near, far), tables({}), FixedCosts())
     assert [c.verdict for c in found.contrasts] == ["supported", "unresolved"]
     with pytest.raises(ConfigError, match="no margin"):
@@ -104,7 +109,9 @@ def test_equal_arms_are_told_apart_at_the_nominal_rate() -> None:
     """A/A: 120 pairs of arms that differ in nothing but noise; more than 12 rejections at 5% has probability 0.2%."""
     rejected = 0
     for dice in range(120):
-        found = study_result(config(contrast(direction="different"), resamples=200), tables({}, clusters=15, dice=dice), FixedCosts())
+        found = study_result(
+            config(contrast(direction="different"), resamples=200), tables({}, clusters=15, dice=dice), FixedCosts()
+        )
         rejected += found.contrasts[0].verdict == "supported"
     assert rejected <= 12
 
@@ -129,7 +136,8 @@ def test_a_kept_budget_is_shown() -> None:
 
 def test_the_minimal_detectable_difference_shrinks_with_more_items() -> None:
     small, large = (
-        study_result(config(contrast()), tables({}, clusters=n), FixedCosts()).contrasts[0].minimal_detectable for n in (20, 320)
+        study_result(config(contrast()), tables({}, clusters=n), FixedCosts()).contrasts[0].minimal_detectable
+        for n in (20, 320)
     )
     assert 0 < large < small
 

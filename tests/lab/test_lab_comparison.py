@@ -32,7 +32,9 @@ def route(config: RouteConfig, *, out: Path) -> None: ...
 def polish(model: Path, *, out: Path) -> None: ...
 
 
-def arm(name: str, *, seeds: tuple[int, ...] = (0, 1), router: str = "single", polished: bool = False, **train_fields: Any) -> Arm:
+def arm(
+    name: str, *, seeds: tuple[int, ...] = (0, 1), router: str = "single", polished: bool = False, **train_fields: Any
+) -> Arm:
     runs = {}
     for seed in seeds:
         data = route(RouteConfig(router=RouterConfig(kind=router)))

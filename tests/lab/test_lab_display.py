@@ -20,14 +20,16 @@ class Terminal(io.StringIO):
 
 
 def half_way() -> dict[str, object]:
-    return {"step": 50, "total": 200, "metrics": {"tokens": 5000, "loss": 1.23456}, "started": 100.0, "time": 110.0}
+    """Resumed at step 20; since the first report, 50 steps and 5000 tokens in 10 seconds."""
+    first = {"step": 20, "tokens": 2000.0, "time": 100.0}
+    return {"step": 70, "total": 220, "metrics": {"tokens": 7000.0, "loss": 1.23456}, "first": first, "time": 110.0}
 
 
 def test_progress_shows_step_rate_loss_and_time_left() -> None:
-    assert progress_cells(half_way(), None) == ("50/200", "500 tokens/s", "1.235", "0:30")
-    assert progress_text(half_way()) == "step 50/200 · 500 tokens/s · loss 1.235 · 0:30 left"
+    assert progress_cells(half_way(), None) == ("70/220", "500 tokens/s", "1.235", "0:30")
+    assert progress_text(half_way()) == "step 70/220 · 500 tokens/s · loss 1.235 · 0:30 left"
     assert progress_text({}) == ""
-    assert progress_text({"step": 3, "total": None, "metrics": {}, "started": 0.0, "time": 1.0}) == "step 3"
+    assert progress_text({**half_way(), "total": None, "metrics": {}}) == "step 70"
     assert progress_cells({}, time.monotonic() - 65)[3] == "1:05 so far"
 
 
@@ -42,7 +44,10 @@ def test_plain_lines_outside_of_a_terminal(tmp_path: Path) -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0] == "toy [smoke]: 10 stages, 0 done, 10 to do"
     assert sum(" starts " in line for line in lines) == sum(" done " in line for line in lines[1:]) == 10
-    assert any("train [plain; seed 0]" in line for line in lines) and "corpus [plain, lifted; seed 0, 1]" in stream.getvalue()
+    assert (
+        any("train [plain; seed 0]" in line for line in lines)
+        and "corpus [plain, lifted; seed 0, 1]" in stream.getvalue()
+    )
     assert lines[-1].startswith("Finished: 10 built, 0 reused")
     assert "\x1b" not in stream.getvalue()
 
@@ -64,7 +69,7 @@ def test_a_running_stage_is_shown_with_its_progress(tmp_path: Path) -> None:
         if isinstance(display, LiveDisplay):
             display._live.stop()
         shown = stream.getvalue()
-        assert "50/200" in shown and "500 tokens/s" in shown and "1.235" in shown and "0:30" in shown
+        assert "70/220" in shown and "500 tokens/s" in shown and "1.235" in shown and "0:30" in shown
 
 
 def test_a_terminal_gets_the_live_display(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def test_the_inline_launcher_builds_the_same(tmp_path: Path) -> None:
     assert payload_digest(stores[0]) == payload_digest(stores[1])
 
 
-def test_damage_is_found_named_put_aside_and_rebuilt(tmp_path: Path, counts: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_found_named_put_aside_and_rebuilt(
+    tmp_path: Path, counts: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     store = Store(tmp_path / "store")
     run_plan(PLAN, store, workers=2)
     sound = payload_digest(store)

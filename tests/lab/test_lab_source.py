@@ -52,7 +52,9 @@ def stages(pack: Path) -> ModuleType:
 def test_each_stage_reaches_its_own_parts_and_what_these_reach(pack: Path) -> None:
     both = stages(pack)
     shared = {"demo_pack", "demo_pack.stages", "demo_pack.shared", "demo_pack.parts"}
-    assert set(sources(both.one)) - {"demo_pack"} == (shared | {"demo_pack.parts.alpha", "demo_pack.parts.gamma"}) - {"demo_pack"}
+    assert set(sources(both.one)) - {"demo_pack"} == (shared | {"demo_pack.parts.alpha", "demo_pack.parts.gamma"}) - {
+        "demo_pack"
+    }
     assert "demo_pack.parts.beta" in sources(both.two) and "demo_pack.parts.alpha" not in sources(both.two)
     assert "demo_pack.unrelated" not in sources(both.one)
 

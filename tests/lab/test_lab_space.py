@@ -40,7 +40,9 @@ def toy(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(("left", "where"), [(0, "opening the store"), (60_000, "the ledger"), (400_000, "stage corpus")])
+@pytest.mark.parametrize(
+    ("left", "where"), [(0, "opening the store"), (60_000, "the ledger"), (400_000, "stage corpus")]
+)
 def test_a_full_disk_is_said_and_survived(small_disk: Path, left: int, where: str) -> None:
     """``left`` bytes are free at the start: too few for the store's marker, for the ledger, or for the first artifact."""
     store, large = small_disk / "store", ("--set", "corpus_size=30000")

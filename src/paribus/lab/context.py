@@ -39,15 +39,17 @@ class RunContext:
     progress_file: Path | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     _written: float = 0.0
-    _started: float = field(default_factory=time.time)
+    _first: dict[str, Any] = field(default_factory=dict)
 
     def progress(self, step: int, total: int | None = None, **metrics: float) -> None:
         """Report a step. Known metrics: ``tokens`` (so far), ``loss``; any others are shown as they are."""
+        # Rates count from the first report: a resumed stage starts in the middle.
+        self._first = self._first or {"step": step, "tokens": metrics.get("tokens", 0.0), "time": time.time()}
         now = time.monotonic()
         if self.progress_file is None or (now - self._written < PROGRESS_INTERVAL and step != total):
             return
         self._written = now
-        self._write({"step": step, "total": total, "metrics": metrics, "started": self._started, "time": time.time()})
+        self._write({"step": step, "total": total, "metrics": metrics, "first": self._first, "time": time.time()})
 
     def record_calls(self, engine: str, *, calls: int, **counts: float) -> None:
         """Report requests to an engine (``cached``, ``prompt_tokens``, ``generated_tokens``, ``price`` ...) to the ledger."""

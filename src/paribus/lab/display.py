@@ -184,11 +184,12 @@ def progress_cells(row: dict[str, Any], begun: float | None) -> tuple[str, str, 
     """Step, tokens per second, loss and time left (or the time it has run) as texts."""
     if not row:
         return "", "", "", f"{clock(time.monotonic() - begun)} so far" if begun is not None else ""
-    step, total, metrics = row["step"], row.get("total"), row.get("metrics", {})
-    spent = max(row["time"] - row["started"], 1e-9)
-    rate = f"{metrics['tokens'] / spent:,.0f} tokens/s" if metrics.get("tokens") else ""
+    step, total, metrics, first = row["step"], row.get("total"), row.get("metrics", {}), row["first"]
+    spent, steps = row["time"] - first["time"], row["step"] - first["step"]
+    tokens = metrics.get("tokens", 0.0) - first["tokens"]
+    rate = f"{tokens / spent:,.0f} tokens/s" if tokens > 0 and spent > 0 else ""
     loss = f"{metrics['loss']:.4g}" if "loss" in metrics else ""
-    left = clock(spent * (total - step) / step) if total and step else ""
+    left = clock(spent * (total - step) / steps) if total and steps > 0 else ""
     return f"{step}/{total}" if total else str(step), rate, loss, left
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from paribus.lab.budget import CURRENCIES, Cost
 from paribus.lab.manifest import Manifest
-from paribus.lab.redact import redact
+from paribus.lab.redact import redact, secret_values
 from paribus.lab.results import StudyResult
 from paribus.lab.space import ledger_error
 
@@ -82,7 +82,8 @@ class Ledger:
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     def _write(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        self._pending.extend((statement, tuple(_clean(value) for value in row)) for row in rows)
+        secrets = secret_values()
+        self._pending.extend((statement, tuple(_clean(value, secrets) for value in row)) for row in rows)
         if len(self._pending) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -214,5 +215,5 @@ def _measures(result: StudyResult) -> Iterator[Row]:
                 yield (arm.name, measure, language, e.value, e.low, e.high, e.level, e.n)
 
 
-def _clean(value: Any) -> Any:
-    return redact(value) if isinstance(value, str) else value
+def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
+    return redact(value, secrets) if isinstance(value, str) else value

@@ -18,11 +18,12 @@ from paribus.lab.display import Display, make_display
 from paribus.lab.execution import Outcome
 from paribus.lab.launchers.contract import Launcher
 from paribus.lab.ledger import Ledger
+from paribus.lab.manifest import Manifest
 from paribus.lab.redact import redact
 from paribus.lab.results import StudyResult
 from paribus.lab.scheduling import Schedule
 from paribus.lab.specification import specification
-from paribus.lab.state import default_changes
+from paribus.lab.state import changed_sources, default_changes
 from paribus.lab.store import Store
 from paribus.lab.study import Plan
 
@@ -68,8 +69,7 @@ def run_plan(
     with Ledger(store.ledger_path) as ledger, shown:
         run = _Run(plan, store, ledger, shown, resume or shlex.join(sys.orig_argv))
         run.prepare(verify)
-        own = launcher or _default_launcher(store, workers, threads, devices)
-        return run.execute(own)
+        return run.execute(launcher or _default_launcher(store, workers, threads, devices))
 
 
 def _default_launcher(store: Store, workers: int | None, threads: int, devices: tuple[str, ...]) -> Launcher:
@@ -121,12 +121,21 @@ class _Run:
     def _report_drift(self, present: set[str]) -> None:
         """An artifact whose parent was rebuilt to other bytes is whole, but no longer made from what is there."""
         manifests = {address: self.store.manifest(address) for address in present}
+        self._report_sources(manifests)
         for address, manifest in sorted(manifests.items()):
             for line in default_changes(self.plan.graph[address], manifest):
                 self.display.note(f"{address} {line}; raise the stage's version to build it again.")
             for parent, payload in manifest.parents.items():
                 if parent in present and manifests[parent].payload != payload:
                     self.display.note(f"{address} was made from other bytes than {parent} holds now.")
+
+    def _report_sources(self, manifests: dict[str, Manifest]) -> None:
+        old = [a for a, manifest in manifests.items() if changed_sources(self.plan.graph[a], manifest)]
+        if old:
+            self.display.note(
+                f"{len(old)} of {len(manifests)} finished stages were built by source code that has changed since; they are "
+                "reused (`status` names the modules). Raise the version of a stage whose meaning changed."
+            )
 
     def _locked(self, address: str) -> bool:
         return self.store.locks.holder(address) is not None

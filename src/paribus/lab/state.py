@@ -82,11 +82,16 @@ def _finished(store: Store, handle: Handle, title: str) -> StageStatus:
         manifest = store.manifest(handle.address)
     except StoreError as error:
         return StageStatus(handle.address, handle.label, title, "damaged", f"{error}; the next run builds it again")
-    now = sources(handle.stage.function)
-    moved = (f"{manifest.function} -> {handle.stage.reference}",) if manifest.function != handle.stage.reference else ()
-    code = (*moved, *changed(manifest.sources, now))
+    code = changed_sources(handle, manifest)
     detail = "; ".join(default_changes(handle, manifest))
     return StageStatus(handle.address, handle.label, title, "done", detail, changed_sources=code)
+
+
+def changed_sources(handle: Handle, manifest: Manifest) -> tuple[str, ...]:
+    """Modules whose code is not what the artifact was built with, and the stage function if it moved."""
+    reference = handle.stage.reference
+    moved = (f"{manifest.function} -> {reference}",) if manifest.function != reference else ()
+    return (*moved, *changed(manifest.sources, sources(handle.stage.function)))
 
 
 def _stale(plan: Plan, store: Store, handle: Handle, title: str, last: dict[tuple[str, int, str], str]) -> StageStatus:
