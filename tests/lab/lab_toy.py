@@ -53,7 +53,7 @@ def corpus(config: CorpusConfig, *, out: Path) -> None:
 
 @stage(version="1", cost=lambda config, inputs: Cost(tokens=config.steps * 100, flops=config.steps * 1e6))
 def train(config: TrainConfig, corpus: Path, *, out: Path, seed: int) -> Cost:
-    """A 'training' that walks a hash chain, with a checkpoint each step; the end does not depend on where it was killed."""
+    """A 'training' that walks a hash chain, with a checkpoint each step; where it is killed must not matter."""
     context = current()
     count_run(context.address)
     maybe_fail("train")

@@ -1,4 +1,4 @@
-"""The toy study as a command: ``python lab_toy_main.py STORE [--workers N] [--set a.b=c]...``; exit code 0 when complete."""
+"""The toy study as a command: ``python lab_toy_main.py STORE [--workers N] [--set a.b=c]...``; 0 when complete."""
 
 import argparse
 import sys

@@ -27,7 +27,7 @@ class FixedCosts(Costs):
 def tables(
     effect: dict[str, float], *, seeds: int = 3, clusters: int = 40, seed_noise: float = 0.0, dice: int = 0
 ) -> dict[str, Table]:
-    """Items of ``plain`` and ``new`` arms: difficulty by cluster, noise by item, ``effect`` of the new arm by language."""
+    """Items of two arms: difficulty by cluster, noise by item, ``effect`` of the new arm by language."""
     numbers = random.Random(dice)
     difficulty = [numbers.gauss(0, 1) for _ in range(clusters)]
     found: dict[str, Table] = {}

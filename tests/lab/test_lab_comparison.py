@@ -145,5 +145,5 @@ def test_one_label_may_not_name_two_stages_of_a_run() -> None:
     data = corpus(CorpusConfig())
     first = train(TrainConfig(), corpus=data, seed=0)
     second = train(TrainConfig(steps=7), corpus=data, seed=0)
-    with pytest.raises(ConfigError, match="label 'train' names both"):
+    with pytest.raises(ConfigError, match="label 'train' names"):
         _ = Arm("x", "", {0: {"a": first, "evaluation": second}}).labelled

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from paribus.lab import current
 from paribus.lab import context as module
+from paribus.lab import current
 from paribus.lab.context import RunContext, activate
 
 

@@ -70,6 +70,7 @@ def test_a_running_stage_is_shown_with_its_progress(tmp_path: Path) -> None:
             display._live.stop()
         shown = stream.getvalue()
         assert "70/220" in shown and "500 tokens/s" in shown and "1.235" in shown and "0:30" in shown
+        assert "train [plain; seed 0]" in shown
 
 
 def test_a_terminal_gets_the_live_display(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Launchers: one contract, bounded pools, dead workers told apart from failed stages, missing extras said in one line."""
+"""Launchers: one contract, bounded pools, dead workers told apart from failed stages, missing extras said."""
 
 import importlib.util
 import os

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from paribus.errors import ConfigError
 from paribus.lab import Settings
@@ -32,7 +32,7 @@ class Demo(Settings):
     seeds: tuple[int, ...] = (0,)
     limit: int | None = 3
     flag: bool = False
-    table: dict[str, float] = {}
+    table: dict[str, float] = Field(default_factory=dict)
     word: str = "x"
 
 

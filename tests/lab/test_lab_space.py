@@ -44,7 +44,7 @@ def toy(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     ("left", "where"), [(0, "opening the store"), (60_000, "the ledger"), (400_000, "stage corpus")]
 )
 def test_a_full_disk_is_said_and_survived(small_disk: Path, left: int, where: str) -> None:
-    """``left`` bytes are free at the start: too few for the store's marker, for the ledger, or for the first artifact."""
+    """``left`` bytes are free at the start: too few for the store's marker, the ledger, or the first artifact."""
     store, large = small_disk / "store", ("--set", "corpus_size=30000")
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * max(0, free_bytes(small_disk) - left))

@@ -1,7 +1,8 @@
 """The study engine: stage, store, ledger, runner, launchers, budget, study, arm, contrast, claim. It knows no ML.
 
-What lives here: how a graph of cached stages is planned, compared, priced, run, killed, resumed, verified and analysed. What
-may not: models, data formats beyond item tables, training, anything from the rooms above, and nothing that imports torch.
+What lives here: how a graph of cached stages is planned, compared, priced, run, killed, resumed, verified and
+analysed. What may not: models, data formats beyond item tables, training, anything from the rooms above, and nothing
+that imports torch.
 
 The public names below are loaded on first use: ``from paribus.lab import stage, Study, run_study``.
 """

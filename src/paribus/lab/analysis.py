@@ -60,7 +60,11 @@ class AnalysisConfig(_Config):
 def analyse(
     config: AnalysisConfig, evaluations: dict[str, list[Path]], panels: list[Path] | None = None, *, out: Path
 ) -> None:
-    """Write ``result.json``. ``evaluations`` maps ``<arm>/<seed>`` to artifacts with ``items.jsonl``; ``panels`` to panels."""
+    """Write ``result.json``.
+
+    ``evaluations`` maps ``<arm>/<seed>`` to artifacts with ``items.jsonl``; ``panels`` lists artifacts with
+    ``panels.jsonl``, which the result takes in as they are.
+    """
     tables = {key: read_items(folders) for key, folders in evaluations.items()}
     anchor = next((folders[0].parent for folders in evaluations.values() if folders), out.parent)
     costs = Costs(anchor, config.arms)
@@ -235,7 +239,7 @@ def _common_seeds(
 
 
 def _test(grid: Grid, contrast: Contrast, config: AnalysisConfig) -> tuple[float, float]:
-    """p-value (two-sided against zero; for ``equivalent``, two one-sided tests) and the minimal detectable difference."""
+    """p-value (two-sided against zero; two one-sided tests for ``equivalent``) and minimal detectable difference."""
     import numpy as np
 
     from paribus.statistics import minimal_detectable_effect, t_test, two_way_error

@@ -19,7 +19,8 @@ class Cost(BaseModel):
     tokens            tokens that passed through training (with padding left out)
     targets           tokens that carried loss
     flops             floating-point operations
-    parameters        size of the largest model involved; the only currency that does not add up (a sum keeps the maximum)
+    parameters        size of the largest model involved; the only currency that does not add up (a sum keeps the
+                      maximum)
     seconds           wall-clock seconds of the stage
     generated_tokens  tokens sampled by an engine
     calls             requests to an engine

@@ -1,4 +1,4 @@
-"""Comparable or refused: arms may differ in what a contrast declares and must spend alike; anything else stops the build."""
+"""Comparable or refused: arms differ in what a contrast declares and spend alike, or the build stops."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -106,22 +106,22 @@ def _presence(handle: Handle | None) -> Any:
 def _undeclared_text(contrast: Contrast, undeclared: Differences) -> str:
     rows = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in undeclared.items())
     return (
-        f"Contrast {contrast.name!r}: {contrast.arm!r} differs from {contrast.baseline!r} in what it does not declare:\n{rows}\n"
-        "Make these equal, or add them to differs_in if they are part of the question."
+        f"Contrast {contrast.name!r}: {contrast.arm!r} differs from {contrast.baseline!r} in undeclared ways:\n"
+        f"{rows}\nMake these equal, or add them to differs_in if they are part of the question."
     )
 
 
 def _nothing_text(contrast: Contrast, matched: Matched, spent: list[float]) -> str:
     return (
         f"Contrast {contrast.name!r} is matched by {matched.describe()}, but the planned amounts are {spent[0]:g} for "
-        f"{contrast.arm!r} and {spent[1]:g} for {contrast.baseline!r}; check the labels, and give those stages a cost model "
-        "(@stage(cost=...)) that counts this currency."
+        f"{contrast.arm!r} and {spent[1]:g} for {contrast.baseline!r}; check the labels, and give those stages a cost "
+        "model (@stage(cost=...)) that counts this currency."
     )
 
 
 def _budget_text(contrast: Contrast, matched: Matched, spent: list[float], seed: int) -> str:
     return (
-        f"Contrast {contrast.name!r} (seed {seed}) is matched by {matched.describe()}, but {contrast.arm!r} plans {spent[0]:,.6g} "
-        f"and {contrast.baseline!r} {spent[1]:,.6g}, {miss(*spent):.1%} apart (allowed {TOLERANCE:.0%}); "
+        f"Contrast {contrast.name!r} (seed {seed}) is matched by {matched.describe()}; {contrast.arm!r} plans"
+        f" {spent[0]:,.6g} and {contrast.baseline!r} {spent[1]:,.6g}, {miss(*spent):.1%} apart (allowed {TOLERANCE:.0%}); "
         "change the budgets, match another currency, or declare Unmatched(reason=...)."
     )

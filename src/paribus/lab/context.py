@@ -1,7 +1,7 @@
 """What a running stage may ask about its run: device, threads, scratch space, and where to report progress.
 
-None of this can enter an identity. Outside a run (a notebook, a unit test) ``current()`` answers with a context that has
-its own temporary scratch folder and reports nowhere, so parts of stages can be called directly.
+None of this can enter an identity. Outside a run (a notebook, a unit test) ``current()`` answers with a context that
+has its own temporary scratch folder and reports nowhere, so parts of stages can be called directly.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class RunContext:
         self._write({"step": step, "total": total, "metrics": metrics, "first": self._first, "time": time.time()})
 
     def record_calls(self, engine: str, *, calls: int, **counts: float) -> None:
-        """Report requests to an engine (``cached``, ``prompt_tokens``, ``generated_tokens``, ``price`` ...) to the ledger."""
+        """Tell the ledger of requests to an engine; ``counts``: cached, prompt_tokens, generated_tokens, price ..."""
         self.calls.append({"engine": engine, "calls": calls, **counts})
 
     def _write(self, row: dict[str, Any]) -> None:

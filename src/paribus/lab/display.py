@@ -152,16 +152,20 @@ class LiveDisplay(Display):
         self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Any:
+        from rich.box import SIMPLE
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(
-            title=f"{self.plan.study.name} {self.count() if hasattr(self, 'schedule') else ''}", title_justify="left"
+            title=f"{self.plan.study.name} {self.count() if hasattr(self, 'schedule') else ''}",
+            title_justify="left",
+            box=SIMPLE,
         )
         for column in ("stage", "step", "rate", "loss", "left"):
             table.add_column(column)
         for address in self.running():
             row = read_progress(self.store.progress(address))
-            table.add_row(self.plan.title_of(address), *progress_cells(row, self.begun.get(address)))
+            table.add_row(Text(self.plan.title_of(address)), *progress_cells(row, self.begun.get(address)))
         return table
 
 
@@ -213,5 +217,6 @@ def summary(report: "RunReport") -> str:
     if report.interrupted:
         return f"Stopped ({counts}); checkpoints are kept. To resume:\n  {report.resume}"
     if report.failed:
-        return f"{len(report.failed)} failed, {len(report.blocked)} blocked ({counts}). To try these again:\n  {report.resume}"
+        ended = f"{len(report.failed)} failed, {len(report.blocked)} blocked ({counts})."
+        return f"{ended} To try these again:\n  {report.resume}"
     return f"Finished: {counts}."

@@ -49,7 +49,7 @@ class Machine:
 
 
 def execute(store: Store, address: str, machine: Machine) -> Outcome:
-    """Build one artifact under its lock, unless it exists or somebody else is at it. Never raises for a failing stage."""
+    """Build one artifact under its lock, unless it exists or somebody else is at it. A failing stage does not raise."""
     if store.has(address):
         return Outcome("done")
     try:
@@ -141,7 +141,7 @@ def _check_parents(store: Store, stage: Stage, config: Any, spec: dict[str, Any]
     full = digest(identity(stage.name, stage.version, encoded, spec["parent_digests"], spec["seed"]))
     if address_of(stage.name, full) != spec["address"]:
         raise StoreError(
-            f"{spec['address']} was planned from another configuration or version of {spec['function']} than the one this "
+            f"{spec['address']} was planned from another configuration or version of {spec['function']} than this "
             "worker imports; the code changed in between, or a field does not survive JSON. Plan the study again."
         )
     return {parent: store.manifest(parent).payload for parent in _leaves(spec["inputs"])}

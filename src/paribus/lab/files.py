@@ -30,7 +30,7 @@ def copy_file(config: FileConfig, *, out: Path) -> None:
 
 
 def file_input(path: Path | str, *, label: str = "file") -> Handle:
-    """A handle for a file of yours; its artifact holds the file under its own name. Raises ``DataError`` if unreadable."""
+    """A handle for a file; its artifact holds the file under its own name. Raises ``DataError`` if unreadable."""
     source = Path(path).absolute()
     if not source.is_file():
         raise DataError(f"{source} is not a readable file; give the path of one.")

@@ -7,7 +7,7 @@ from paribus.lab.stages import Handle
 
 
 class Graph:
-    """The handles reachable from ``targets``. Two handles with one address are one node; the first one met stands for it."""
+    """The handles reachable from ``targets``. Handles with one address are one node; the first one met is kept."""
 
     def __init__(self, targets: Iterable[Handle]) -> None:
         self.targets = tuple(targets)

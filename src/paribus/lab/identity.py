@@ -1,8 +1,9 @@
 """What makes two stage calls the same: a canonical form of configurations, and addresses made from it.
 
-Only meaning enters an identity. Fields left at their default are dropped, so a new field with a default leaves every old
-address alone; where and how a stage runs (device, threads, paths) has no place in a configuration at all. Values whose
-text would change from one process to the next (callables, objects with a default ``repr``) are refused by field name.
+Only meaning enters an identity. Fields left at their default are dropped, so a new field with a default leaves every
+old address alone; where and how a stage runs (device, threads, paths) has no place in a configuration at all. Values
+whose text would change from one process to the next (callables, objects with a default ``repr``) are refused by field
+name.
 """
 
 import hashlib
@@ -136,7 +137,7 @@ def _unstable(value: Any, path: str) -> ConfigError:
         )
     if callable(value):
         return ConfigError(
-            f"{path} is a callable ({getattr(value, '__qualname__', kind)}), whose text says nothing about what it does; "
+            f"{path} is a callable ({getattr(value, '__qualname__', kind)}), whose text does not say what it does; "
             "name the behaviour with a string or a small configuration model instead."
         )
     return ConfigError(
@@ -147,7 +148,7 @@ def _unstable(value: Any, path: str) -> ConfigError:
 def identity(
     stage: str, version: str, config: dict[str, Any], inputs: dict[str, Any], seed: int | None
 ) -> dict[str, Any]:
-    """The complete identity of one stage call, as plain data. ``inputs`` holds the parents' full digests by input name."""
+    """The complete identity of a stage call as plain data; ``inputs`` holds the parents' digests by input name."""
     return {"stage": stage, "version": version, "config": config, "inputs": inputs, "seed": seed}
 
 
@@ -167,7 +168,7 @@ def flatten(data: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def field_differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted field name to (old value, new value) for each leaf that differs; ``MISSING`` where one side has no such leaf."""
+    """Dotted field to (old, new) for each leaf that differs; ``MISSING`` where one side has no such leaf."""
     before, after = (flatten(side) if side else {} for side in (old, new))
     keys = dict.fromkeys([*before, *after])
     pairs = {key: (before.get(key, MISSING), after.get(key, MISSING)) for key in keys}

@@ -1,8 +1,9 @@
 """Item tables: what evaluations leave behind, and how two arms' tables are paired.
 
 Each evaluation artifact holds ``items.jsonl`` with rows ``{"measure", "item", "cluster", "language", "value"}`` (and
-optionally ``"group"``). ``item`` names a question in a language; ``cluster`` names what is not independent (the question in
-all its languages). A null ``value`` means that the item could not be scored; it is left out of pairs and counted.
+optionally ``"group"``). ``item`` names a question in a language; ``cluster`` names what is not independent (the
+question in all its languages). A null ``value`` means that the item could not be scored; it is left out of pairs and
+counted.
 """
 
 import json
@@ -127,7 +128,8 @@ class Grid:
 def pair(measure: str, arm: Sequence[Table], baseline: Sequence[Table] | None, where: str) -> Grid:
     """Line up the runs of an arm (one table per seed), and of its baseline, on the items that all of them scored.
 
-    Raises ``DataError`` if no item, or less than half of all items, is shared: then the runs answered different questions.
+    Raises ``DataError`` if no item, or less than half of all items, is shared: then the runs answered different
+    questions.
     """
     columns = [table.get(measure, {}) for table in (*arm, *(baseline or ()))]
     union = dict.fromkeys(item for column in columns for item in column)

@@ -24,7 +24,7 @@ Victim = Literal["runner", "worker", "any"]
 
 @dataclass(frozen=True)
 class KillReport:
-    """What happened. ``orphans``: workers still alive some seconds after their runner was killed; ``output``: of the last run."""
+    """What happened. ``orphans``: workers that outlived their runner by seconds; ``output``: that of the last run."""
 
     code: int
     runs: int
@@ -44,8 +44,9 @@ def run_through_kills(
     environment: Mapping[str, str] | None = None,
     timeout: float = 600.0,
 ) -> KillReport:
-    """Start ``command`` once per entry of ``kill_after`` and kill it (or one of its workers) after that many seconds; then
-    run it to its end. A run that ends before its time is not killed. Linux only (reads ``/proc``).
+    """Start ``command`` once per entry of ``kill_after``, kill it (or a worker) after so many seconds; then finish it.
+
+    A run that ends before its time is not killed. Linux only (reads ``/proc``).
     """
     dice = random.Random(seed)
     counts = {"runner": 0, "worker": 0}

@@ -1,7 +1,8 @@
 """The ledger: what ran, what it cost, what was measured, and what became of each claim. One SQLite file per store.
 
-The artifacts' manifests are the truth about artifacts; the ledger remembers what they cannot: runs, failures, which address
-each label had last, and results. Only runners write it, in batches; any number of them may do so at once (WAL).
+The artifacts' manifests are the truth about artifacts; the ledger remembers what they cannot: runs, failures, which
+address each label had last, and results. Only runners write it, in batches; any number of them may do so at once
+(WAL).
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from paribus.lab.space import ledger_error
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 200
+BUSY_SECONDS = 30.0
 
 _SCHEMA = f"""
 create table if not exists runs (id text primary key, study text, scale text, settings text, command text, host text,
@@ -33,33 +35,43 @@ create table if not exists stages (address text primary key, stage text, version
 create table if not exists costs (address text, kind text, {", ".join(f"{name} real" for name in CURRENCIES)},
   primary key (address, kind));
 create table if not exists calls (address text, engine text, calls real, counts text, primary key (address, engine));
-create table if not exists measures (study text, scale text, arm text, measure text, language text, value real, low real,
-  high real, level real, n integer, run text, primary key (study, scale, arm, measure, language));
+create table if not exists measures (study text, scale text, arm text, measure text, language text, value real,
+  low real, high real, level real, n integer, run text, primary key (study, scale, arm, measure, language));
 create table if not exists claims (study text, scale text, claim text, sentence text, source text, verdict text,
   contrasts text, note text, run text, time real, primary key (study, scale, claim));
-create table if not exists results (study text, scale text, result text, run text, time real, primary key (study, scale));
+create table if not exists results (study text, scale text, result text, run text, time real,
+  primary key (study, scale));
 """
 
 Row = tuple[Any, ...]
 
 
 class Ledger:
-    """An open ledger. A context manager: leaving it flushes and closes. Raises ``StoreError`` for every SQLite failure."""
+    """An open ledger; as a context manager it flushes and closes. Every SQLite failure is a ``StoreError``."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._pending: list[tuple[str, Row]] = []
         self._flushed = time.monotonic()
         with self._guarded():
-            self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._db.execute("pragma synchronous = normal")
             if not read_only:
                 self._prepare()
 
     def _prepare(self) -> None:
-        self._db.execute("pragma journal_mode = wal")
-        self._db.executescript(_SCHEMA)
+        # The change to WAL ignores the busy timeout, so two runners that open a new ledger at once must ask again.
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                self._db.executescript(_SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -199,7 +211,8 @@ class Ledger:
     def flops_per_second(self) -> float | None:
         """The rate that finished stages reached on their machines, or None before any has counted FLOPs."""
         row = self.rows(
-            "select sum(flops) as flops, sum(seconds) as seconds from costs where kind = 'measured' and flops > 0 and seconds > 0"
+            "select sum(flops) as flops, sum(seconds) as seconds from costs "
+            "where kind = 'measured' and flops > 0 and seconds > 0"
         )[0]
         return row["flops"] / row["seconds"] if row["seconds"] else None
 

@@ -1,8 +1,9 @@
 """One lock file per address, so that any number of runs on one store build each artifact exactly once.
 
-The file names host, process and a nonce, and its modification time is the owner's heartbeat. On one machine a dead owner
-is known at once (no such process, or one that started at another time); on another machine it is dead when the heartbeat
-is old. All decisions are taken under one short advisory lock (``flock``) on a guard file, so a takeover cannot race.
+The file names host, process and a nonce, and its modification time is the owner's heartbeat. On one machine a dead
+owner is known at once (no such process, or one that started at another time); on another machine it is dead when the
+heartbeat is old. All decisions are taken under one short advisory lock (``flock``) on a guard file, so a takeover
+cannot race.
 """
 
 import contextlib

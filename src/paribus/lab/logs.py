@@ -1,8 +1,8 @@
 """Log files per address, written by a small process of their own that also keeps secrets out.
 
 A worker's stdout and stderr are one pipe into this process. It outlives the worker, so the last words of a crash are
-kept, and it reads without the worker's interpreter lock, so native code that prints a lot cannot hang. Marker lines in the
-stream say whose output follows. Run as ``python -m paribus.lab.logs FOLDER``.
+kept, and it reads without the worker's interpreter lock, so native code that prints a lot cannot hang. Marker lines in
+the stream say whose output follows. Run as ``python -m paribus.lab.logs FOLDER``.
 """
 
 import os

@@ -65,7 +65,8 @@ def hash_file(path: Path) -> str:
 
 
 def hash_tree(folder: Path, *, sync: bool = False) -> dict[str, dict[str, Any]]:
-    """Size and checksum of every file below ``folder`` but the manifest; with ``sync``, each is flushed to the disk first.
+    """Size and checksum of every file below ``folder`` but the manifest; with ``sync``, each is flushed to the disk
+    first.
 
     Raises ``StoreError`` for a link: what it points to may change or vanish.
     """

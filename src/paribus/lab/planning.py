@@ -43,7 +43,7 @@ def _check_arms(study: Study, arms: Arms) -> None:
         for seed, outputs in arm.runs.items():
             if not evaluations(study, outputs):
                 raise ConfigError(
-                    f"Arm {arm.name!r}, seed {seed}, has no output {study.evaluation!r} (it has {', '.join(outputs) or 'none'}); "
+                    f"Arm {arm.name!r}, seed {seed}, has no output {study.evaluation!r}, only {list(outputs)}; "
                     "add the handle of the stage that writes items.jsonl."
                 )
 

@@ -7,7 +7,7 @@ from paribus.lab.store import Store
 from paribus.lab.study import Plan
 
 ASSUMED_FLOPS_PER_SECOND = 3e10
-"""One CPU core on small models, used for hours until a stage has been measured; ``Price.measured`` says which it was."""
+"""One CPU core on small models: used until a stage has been measured (``Price.measured`` says which it was)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PriceRow:
 
 @dataclass(frozen=True)
 class Price:
-    """A priced plan. ``hours`` of wall-clock time for what is to do: at least the work over the workers, and the longest chain."""
+    """A priced plan. ``hours``: the work to do over the workers, but at least the longest chain of stages."""
 
     done: Cost
     todo: Cost
@@ -53,7 +53,7 @@ class Price:
 
 
 def price(plan: Plan, store: Store | None = None, *, flops_per_second: float | None = None, workers: int = 1) -> Price:
-    """Price a plan against a store (None: nothing is done). The rate is the one given, the store's own, or an assumption."""
+    """Price a plan against a store (None: nothing is done), at the rate given, the store's own, or an assumed one."""
     rate = Rate(flops_per_second or _measured_rate(store))
     there = {address for address in plan.graph.nodes if store is not None and store.has(address)}
     todo = {h.address: expected_seconds(h.planned, rate) for h in plan.graph if h.address not in there}

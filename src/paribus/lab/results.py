@@ -17,7 +17,7 @@ class _Stored(BaseModel):
 
 
 class Estimate(_Stored):
-    """A number with its interval. ``covers`` names the noise the interval speaks for (prompts, post-training, pre-training)."""
+    """A number with its interval; ``covers`` names the noise it speaks for (prompts, post-training, pre-training)."""
 
     value: float
     low: float
@@ -28,7 +28,7 @@ class Estimate(_Stored):
 
 
 class ArmSummary(_Stored):
-    """One arm: its declared factors, its measures by language (key ``all`` = every language) and its cost by currency."""
+    """One arm: declared factors, measures by language (key ``all`` = every language), cost by currency."""
 
     name: str
     description: str

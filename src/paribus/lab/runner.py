@@ -61,9 +61,10 @@ def run_plan(
 ) -> RunReport:
     """Build everything in ``plan`` that ``store`` does not hold, and record it in the ledger.
 
-    Artifacts that are there are checked against their checksums first (every byte; ``verify=False`` skips it); damaged ones
-    are moved to quarantine and built again. A failing stage stops only what depends on it. Ctrl-C ends the workers, keeps
-    their checkpoints, and the report's ``interrupted`` and ``resume`` say how to go on. Raises ``StoreError``.
+    Artifacts that are there are checked against their checksums first (every byte; ``verify=False`` skips it); damaged
+    ones are moved to quarantine and built again. A failing stage stops only what depends on it. Ctrl-C ends the
+    workers, keeps their checkpoints, and the report's ``interrupted`` and ``resume`` say how to go on. Raises
+    ``StoreError``.
     """
     shown = display or make_display(plan, store)
     with Ledger(store.ledger_path) as ledger, shown:
@@ -133,8 +134,8 @@ class _Run:
         old = [a for a, manifest in manifests.items() if changed_sources(self.plan.graph[a], manifest)]
         if old:
             self.display.note(
-                f"{len(old)} of {len(manifests)} finished stages were built by source code that has changed since; they are "
-                "reused (`status` names the modules). Raise the version of a stage whose meaning changed."
+                f"{len(old)} of {len(manifests)} finished stages were built by source that has changed since; they "
+                "are reused (`status` names the modules). Raise the version of a stage whose meaning changed."
             )
 
     def _locked(self, address: str) -> bool:

@@ -21,10 +21,11 @@ def run_study(
     settings: Settings | None = None,
     **execution: Any,
 ) -> StudyResult:
-    """Plan, run and read a study. ``execution`` goes to ``run_plan`` (``workers``, ``threads``, ``devices``, ``launcher`` ...).
+    """Plan, run and read a study. ``execution`` goes to ``run_plan`` (``workers``, ``threads``, ``devices``,
+    ``launcher`` ...).
 
-    Raises ``KeyboardInterrupt`` when stopped by Ctrl-C, ``StoreError`` when stages failed (naming the first), and whatever
-    planning raises.
+    Raises ``KeyboardInterrupt`` when stopped by Ctrl-C, ``StoreError`` when stages failed (naming the first), and
+    whatever planning raises.
     """
     plan = study.plan(settings or study.at(scale, overrides))
     opened = store if isinstance(store, Store) else Store(store)
@@ -40,6 +41,6 @@ def failure_text(report: RunReport, store: Store) -> str:
     """One paragraph on what failed and what to do."""
     address, outcome = next(iter(report.failed.items()))
     return (
-        f"{len(report.failed)} stages failed and {len(report.blocked)} are blocked; the first is {address}: {outcome.error} "
-        f"Its log is {store.log(address)}. Mend it and run again: only what is missing is built."
+        f"{len(report.failed)} stages failed and {len(report.blocked)} are blocked; the first is {address}: "
+        f"{outcome.error} Its log is {store.log(address)}. Mend it and run again: only what is missing is built."
     )

@@ -16,8 +16,8 @@ LOST_RETRIES = 1
 class Schedule:
     """The state of every address of a graph during one run.
 
-    ``exists`` tells whether an artifact is there (used for stages that another run is building), ``locked`` whether a live
-    process holds the address.
+    ``exists`` tells whether an artifact is there (used for stages that another run is building), ``locked`` whether a
+    live process holds the address.
     """
 
     graph: Graph
@@ -39,7 +39,7 @@ class Schedule:
         self._ready = {a for a, count in self._waiting.items() if count == 0 and a not in self.done}
 
     def _heights(self) -> dict[str, float]:
-        """Seconds (or at least steps) from a stage to the end of its longest chain: what the whole run must wait for."""
+        """Seconds (or at least steps) from a stage to the end of its longest chain: what the run must wait for."""
         heights: dict[str, float] = {}
         for address in reversed(self.graph.nodes):
             below = max((heights[child] for child in self.graph.children[address]), default=0.0)

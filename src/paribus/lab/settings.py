@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
     @classmethod
     def at(cls, scale: str, overrides: Sequence[str] = ()) -> Self:
-        """The settings of a scale, with ``a.b=c`` texts applied. Raises ``ConfigError`` naming the nearest known field."""
+        """The settings of a scale, with ``a.b=c`` texts applied. Raises ``ConfigError`` naming the nearest field."""
         if scale not in cls.presets:
             raise ConfigError(f"There is no scale {scale!r} in {cls.__name__}.{near(scale, cls.presets)}")
         data: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def _put(model: type[BaseModel], data: dict[str, Any], key: str, value: Any) -> 
 
 
 def _branch(owner: type[BaseModel] | None, data: dict[str, Any], name: str) -> dict[str, Any]:
-    """The dictionary under ``name``, begun from the field's own default: changing one value must not reset its siblings."""
+    """The dictionary under ``name``, begun from the field's default: changing one value must not reset the others."""
     value = data.get(name)
     if name not in data and owner is not None:
         value = owner.model_fields[name].get_default(call_default_factory=True)

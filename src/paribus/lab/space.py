@@ -40,7 +40,7 @@ def full_disk(path: Path, action: str, error: BaseException) -> StoreError:
     """The ``StoreError`` for a full disk."""
     place = getattr(error, "filename", None) or path
     return StoreError(
-        f"The disk is full: {action} could not write {place} ({free_bytes(path):,} bytes free where {path} lies; {error}). "
+        f"The disk is full: {action} could not write {place} ({free_bytes(path):,} bytes free at {path}; {error}). "
         "Nothing half-written was kept; free some space and run again."
     )
 

@@ -8,7 +8,7 @@ from paribus.lab.stages import Handle
 
 
 def specification(handle: Handle) -> dict[str, Any]:
-    """Import path, configuration, input addresses, seed, and what identifies them. Raises ``ConfigError`` if unimportable."""
+    """Import path, config, input addresses, seed and identity. Raises ``ConfigError`` if no worker can import it."""
     reference = handle.stage.reference
     if "<locals>" in reference:
         raise ConfigError(

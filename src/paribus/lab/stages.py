@@ -23,8 +23,8 @@ _LABEL = re.compile(r"[\w+:/@\-]+")
 class Handle:
     """A stage call that has not run: what it is, what it needs, and where its artifact will lie.
 
-    ``inputs`` maps each input name to a Handle, a tuple of Handles, a dict of Handles, or None. ``label`` is the role of
-    the call in an arm and no part of its identity; ``hints`` (such as where a source file lies now) is neither.
+    ``inputs`` maps each input name to a Handle, a tuple of Handles, a dict of Handles, or None. ``label`` is the role
+    of the call in an arm and no part of its identity; ``hints`` (such as where a source file lies now) is neither.
     """
 
     stage: "Stage"
@@ -82,7 +82,7 @@ class Handle:
 
 
 class Stage:
-    """A cached step of a study, made by ``@stage``. Calling it plans; ``.function`` is the plain function underneath."""
+    """A cached step of a study, made by ``@stage``. Calling it plans; ``.function`` is the plain function."""
 
     def __init__(self, function: Callable[..., Any], *, version: str, name: str | None, cost: CostModel | None) -> None:
         self.function = function
@@ -229,9 +229,10 @@ def stage(
 ) -> Stage | Callable[[Callable[..., Any]], Stage]:
     """Turn ``f(config, inputs..., *, out, seed)`` into a cached stage.
 
-    While building, calls return a ``Handle``. When run, ``config`` arrives as given, inputs as artifact folders (``Path``,
-    list or dict of them), ``out`` as an empty folder to fill; the function may return its measured ``Cost``. Raise
-    ``version`` when the meaning of the output changes. ``cost(config, inputs)`` prices a call without running it.
+    While building, calls return a ``Handle``. When run, ``config`` arrives as given, inputs as artifact folders
+    (``Path``, list or dict of them), ``out`` as an empty folder to fill; the function may return its measured
+    ``Cost``. Raise ``version`` when the meaning of the output changes. ``cost(config, inputs)`` prices a call without
+    running it.
     """
     if function is not None:
         return Stage(function, version="1", name=None, cost=None)

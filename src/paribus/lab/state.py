@@ -116,7 +116,7 @@ def default_changes(handle: Handle, manifest: Manifest) -> list[str]:
 
 
 def _differences(old: Manifest, handle: Handle) -> Differences:
-    """Why the address is another one: fields that differ, leaving out those the code has gained since, at their default."""
+    """Why the address is another one: fields that differ, but not those the code has gained since, at their default."""
     owner = handle.stage.name
     now = _identified(handle, encode_config(handle.config, owner=owner, defaults=True))
     given = flatten(_identified(handle, encode_config(handle.config, owner=owner)))

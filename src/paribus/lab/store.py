@@ -49,10 +49,10 @@ class Store:
     def _create(self, marker: Path) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"{self.root} is a file; give a folder for the store.")
-        if self.root.exists() and any(
-            p.name not in _FOLDERS and not p.name.startswith(".") for p in self.root.iterdir()
-        ):
-            raise StoreError(f"{self.root} holds other files and is no store; give a new or empty folder.")
+        # Another run may be creating the same store right now: what it writes is no foreign file.
+        foreign = [p.name for p in self.root.glob("*") if not _is_own(p.name)]
+        if foreign:
+            raise StoreError(f"{self.root} is no store and holds {foreign[0]!r}; give a new or empty folder.")
         for name in _FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         _replace_text(marker, json.dumps({"format": FORMAT}))
@@ -134,7 +134,7 @@ class Store:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove half-written folders whose builder is dead, whether or not anybody will build these addresses again."""
+        """Remove half-written folders whose builder is dead, whether or not anybody will build them again."""
         with guard(self.locks.folder):
             for leftover in (self.root / "artifacts").glob(".partial-*"):
                 address = leftover.name.removeprefix(".partial-").rpartition("-")[0]
@@ -218,6 +218,10 @@ def payload_differences(first: Store, second: Store) -> list[str]:
         names = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
         lines.append(f"{address} differs in {', '.join(names)}")
     return lines
+
+
+def _is_own(name: str) -> bool:
+    return name in (*_FOLDERS, "store.json") or name.startswith((".", "ledger.sqlite"))
 
 
 def _check_file(path: Path, size: int, sha256: str) -> list[str]:

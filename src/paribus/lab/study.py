@@ -19,8 +19,8 @@ Direction = Literal["greater", "less", "equivalent", "different"]
 class Contrast(BaseModel):
     """Arm against baseline on one measure.
 
-    differs_in   fnmatch patterns over ``<label>.<config field>`` (also ``.inputs``, ``.stage``, ``.version``, ``.seed``), or
-                 ``<label>`` for a stage that only one of the two has; all other differences are refused
+    differs_in   fnmatch patterns over ``<label>.<config field>`` (also ``.inputs``, ``.stage``, ``.version``,
+                 ``.seed``), or ``<label>`` for a stage that only one of the two has; all other differences are refused
     matched      the currency both must spend alike, or why they need not
     margin       smallest difference that counts (unit of the measure); required for ``equivalent``
     """
@@ -75,7 +75,7 @@ def _by_label(arm: str, seed: int, outputs: Iterable[Handle]) -> dict[str, Handl
         other = found.setdefault(handle.label, handle)
         if other is not handle:
             raise ConfigError(
-                f"Arm {arm!r}, seed {seed}: the label {handle.label!r} names both {other.address} and {handle.address}; "
+                f"Arm {arm!r}, seed {seed}: the label {handle.label!r} names {other.address} and {handle.address}; "
                 "give each role in an arm its own label=..."
             )
     return found
@@ -126,7 +126,8 @@ class Study:
     def plan(self, settings: Settings | None = None) -> "Plan":
         """Build the graph and hold it against the declared contrasts. Runs nothing.
 
-        Raises ``ComparisonError`` for an undeclared difference or a missed budget, ``ConfigError`` for a malformed study.
+        Raises ``ComparisonError`` for an undeclared difference or a missed budget, ``ConfigError`` for a malformed
+        study.
         """
         from paribus.lab.planning import make_plan
 
@@ -144,7 +145,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with settings, checked and ready to run. ``result`` is the analysis; ``notices`` are things worth saying."""
+    """A study with settings, checked and ready to run; ``result`` is the analysis, ``notices`` are for the reader."""
 
     study: Study
     settings: Settings

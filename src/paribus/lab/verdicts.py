@@ -8,9 +8,9 @@ from paribus.lab.results import Estimate, Verdict
 def contrast_verdict(direction: str, margin: float, difference: Estimate, p_holm: float, alpha: float) -> Verdict:
     """Supported: corrected p below alpha and the whole interval beyond the margin, in the declared direction.
 
-    Contradicted: the whole interval on the other side of zero. For ``equivalent`` the p-value is that of two one-sided tests,
-    and contradicted means that the whole interval lies outside the margin. ``different`` is contradicted by an interval
-    wholly inside a positive margin. Everything else is unresolved.
+    Contradicted: the whole interval on the other side of zero. For ``equivalent`` the p-value is that of two one-sided
+    tests, and contradicted means that the whole interval lies outside the margin. ``different`` is contradicted by an
+    interval wholly inside a positive margin. Everything else is unresolved.
     """
     low, high = difference.low, difference.high
     if direction == "equivalent":

@@ -1,4 +1,4 @@
-"""What a cluster job runs: a worker process for one address. Plain text goes in and comes out, nothing is pickled but it."""
+"""What a cluster job runs: a worker process for one address, with plain text going in and coming out."""
 
 import json
 import os

@@ -13,8 +13,9 @@ from paribus.lab.launchers.remote import outcome_of, run_once
 
 
 class Slurm:
-    """At most ``workers`` jobs at once. ``parameters`` go to ``submitit`` as they are (``slurm_partition``, ``gpus_per_node``,
-    ``timeout_min`` ...); ``cluster`` is its executor (``slurm``, or ``local`` to try it without a cluster).
+    """At most ``workers`` jobs at once. ``parameters`` go to ``submitit`` as they are (``slurm_partition``,
+    ``gpus_per_node``, ``timeout_min`` ...); ``cluster`` is its executor (``slurm``, or ``local`` to try it without a
+    cluster).
 
     Raises ``ConfigError`` if submitit is not installed.
     """
