@@ -5,15 +5,16 @@ Aya Expanse (arXiv 2412.04261) routes and ranks with an internal reward model, t
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paribus.errors import ConfigError
-from paribus.records import Completion, Prompt
+from paribus.errors import ConfigError, DataError, ModelError
+from paribus.records import Completion, Message, Prompt
 
 Gold = Callable[[Prompt, str], float]
 """The truth: the quality of an answer, 1 = right."""
@@ -39,8 +40,10 @@ def unit_noise(*parts: object) -> float:
 class GoldArbiter:
     """The gold score, replaced by a uniform random one with probability ``noise``.
 
-    Noise belongs to the (seed, prompt, text) triple: the same answer always gets the same score. Of a right and a wrong
-    answer the right one scores higher with probability (1-n)^2 + n(1-n) + n^2/2, n = ``noise``.
+    Noise belongs to the (seed, prompt, text) triple: the same answer always gets the same score. A right answer (gold
+    1) is ordered above a wrong one (gold 0) unless both scores were replaced and fall the other way, so pairwise
+    accuracy is 1 - noise^2 / 2: from 1 at no noise to 0.5 at full noise (``noise_for`` inverts this). With partial
+    credit it is lower; ``arbiter_accuracy`` measures it.
     """
 
     gold: Gold
@@ -49,7 +52,7 @@ class GoldArbiter:
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise <= 1:
-            raise ConfigError(f"noise={self.noise} cannot be used; it is a probability.")
+            raise ConfigError(f"noise={self.noise} cannot be used; it is a probability, from 0 to 1.")
 
     @property
     def identity(self) -> str:
@@ -66,11 +69,34 @@ class GoldArbiter:
         return float(self.gold(prompt, text))
 
 
+def noise_for(accuracy: float) -> float:
+    """The ``GoldArbiter.noise`` at which right and wrong answers are told apart with this probability (0.5 to 1)."""
+    if not 0.5 <= accuracy <= 1:
+        raise ConfigError(f"An arbiter accuracy of {accuracy} cannot be set; give a share from 0.5 (chance) to 1.")
+    return float(np.sqrt(2 * (1 - accuracy)))
+
+
 class RewardModelArbiter:
-    """A one-label sequence classifier (any Hugging Face reward model) over the chat-formatted conversation."""
+    """A one-label sequence classifier (any Hugging Face reward model) over the chat-formatted conversation.
+
+    ``identity`` names the model for ``ensure_distinct``: its path or hub id. Conversations longer than the model's
+    positions are refused, not cut.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, *, identity: str, batch_size: int = 128) -> None:
+        if model.config.num_labels != 1:
+            raise ModelError(
+                f"The reward model {identity!r} has {model.config.num_labels} outputs; an arbiter needs num_labels=1."
+            )
         self.model, self.tokenizer, self._identity, self.batch_size = model, tokenizer, identity, batch_size
+
+    @classmethod
+    def load(cls, path_or_id: str | Path, *, device: str = "cpu", dtype: str = "auto", batch_size: int = 128) -> Self:
+        """From a directory or hub id; raises ``ModelError`` as ``paribus.models.load.load_reward``."""
+        from paribus.models.load import load_reward, load_tokenizer
+
+        model = load_reward(path_or_id, dtype=dtype, device=device)
+        return cls(model, load_tokenizer(path_or_id, model=model), identity=str(path_or_id), batch_size=batch_size)
 
     @property
     def identity(self) -> str:
@@ -83,34 +109,80 @@ class RewardModelArbiter:
 
         from paribus.data.chat import encode_many
         from paribus.data.pairs import collate
-        from paribus.records import Message
 
-        rows = encode_many(
-            self.tokenizer,
-            [
-                (*p.messages, Message.model_construct(role="assistant", content=c.text))
-                for p, c in zip(prompts, completions, strict=True)
-            ],
-        )
+        rows = encode_many(self.tokenizer, [_conversation(p, c) for p, c in zip(prompts, completions, strict=True)])
+        self._check_lengths([len(row) for row in rows], completions)
+        pad = self._pad_id()
         scores = np.zeros(len(rows))
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         self.model.eval()
         with torch.inference_mode():
             for start in range(0, len(rows), self.batch_size):
                 members = order[start : start + self.batch_size]
-                batch = collate([rows[index] for index in members], self.tokenizer.pad_token_id or 0)
-                logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-                scores[members] = logits[:, 0].double().numpy()
+                batch = collate([rows[index] for index in members], pad)
+                inputs = {name: batch[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+                scores[members] = self.model(**inputs).logits[:, 0].double().cpu().numpy()
         return scores
 
+    def _pad_id(self) -> int:
+        # transformers' classification heads find the last token by the configured padding id; without one they refuse
+        # batches. Any id will do for the batch itself, since the attention mask hides it.
+        configured = self.model.config.pad_token_id
+        if configured is None:
+            self.model.config.pad_token_id = configured = self.tokenizer.pad_token_id or 0
+        return int(configured)
 
-def ensure_distinct(arbiter_identity: str, judge_identity: str) -> None:
-    """Raise ``ConfigError`` when one model would both choose the training data and mark the result."""
-    if arbiter_identity == judge_identity:
+    def _check_lengths(self, lengths: Sequence[int], completions: Sequence[Completion]) -> None:
+        longest = getattr(self.model.config, "max_position_embeddings", None)
+        for length, row in zip(lengths, completions, strict=True):
+            if longest is not None and length > longest:
+                raise DataError(
+                    f"The completion {row.id!r} makes a conversation of {length} tokens; the reward model "
+                    f"{self._identity!r} reads {longest}. Shorten it, or leave it out of the pool."
+                )
+
+
+def _conversation(prompt: Prompt, completion: Completion) -> tuple[Message, ...]:
+    # An empty answer is a legal completion and must get a score, though a Message may not be empty.
+    return (*prompt.messages, Message.model_construct(role="assistant", content=completion.text))
+
+
+class HasIdentity(Protocol):
+    """An arbiter or a judge."""
+
+    @property
+    def identity(self) -> str: ...
+
+
+def ensure_distinct(arbiter: HasIdentity | str, judge: HasIdentity | str) -> None:
+    """Raise ``ConfigError`` when one model would both choose the training data and mark the result.
+
+    Same means: the same name (case, hub revision and trailing slash aside), the same directory, or two directories with
+    the same weights.
+    """
+    names = [value if isinstance(value, str) else value.identity for value in (arbiter, judge)]
+    if _plain(names[0]) == _plain(names[1]) or _same_directory(*map(Path, names)):
         raise ConfigError(
-            f"The arbiter and the judge are the same ({arbiter_identity!r}): a student trained on its choices would be "
-            "marked by it. Give the evaluation a different judge."
+            f"The arbiter ({names[0]!r}) and the judge ({names[1]!r}) are the same: a student trained on its choices "
+            "would be marked by it. Give the evaluation a different judge."
         )
+
+
+def _plain(name: str) -> str:
+    return name.strip().rstrip("/").split("@")[0].casefold()
+
+
+def _same_directory(first: Path, second: Path) -> bool:
+    if not (first.is_dir() and second.is_dir()):
+        return False
+    if first.resolve() == second.resolve():
+        return True
+    from paribus.weights import weights_hash
+
+    try:
+        return weights_hash(first) == weights_hash(second)
+    except ModelError:
+        return False  # one of them holds no readable weights, so nothing shows that they are the same
 
 
 @dataclass(frozen=True)
@@ -125,17 +197,24 @@ class Accuracy:
 
 
 def arbiter_accuracy(
-    prompts: Mapping[str, Prompt], scored: Sequence[Completion], gold: Gold, *, resamples: int = 1000
+    prompts: Mapping[str, Prompt],
+    scored: Sequence[Completion],
+    gold: Gold,
+    *,
+    cluster: Callable[[Prompt], Hashable] = lambda prompt: prompt.id,
+    resamples: int = 1000,
 ) -> list[Accuracy]:
     """Pairwise accuracy of the scores of a pool against the truth, for all languages together and each alone.
 
-    Compares every two answers to one prompt whose gold scores differ; intervals resample prompts. Languages without any
-    such pair are left out.
+    Compares every two different answers to one prompt whose gold scores differ. Intervals (95%) resample clusters:
+    prompts, or what ``cluster`` says belongs together (one question in many languages). Where every pair is right, or
+    every one wrong, the bootstrap has no width; there it is Wilson's over the clusters. Languages without any such pair
+    are left out. Raises ``DataError`` for a completion without a score.
     """
     rows = [
         row
         for prompt_id, answers in _by_prompt(scored).items()
-        for row in _agreements(prompts[prompt_id], answers, gold)
+        for row in _agreements(prompts[prompt_id], answers, gold, cluster(prompts[prompt_id]))
     ]
     groups = ["all", *sorted({language for language, _, _ in rows})]
     return [
@@ -152,19 +231,33 @@ def _by_prompt(scored: Sequence[Completion]) -> dict[str, list[Completion]]:
     return grouped
 
 
-def _agreements(prompt: Prompt, answers: Sequence[Completion], gold: Gold) -> list[tuple[str, str, float]]:
-    marks = [(gold(prompt, answer.text), answer.score or 0.0) for answer in {a.text: a for a in answers}.values()]
+def score_of(completion: Completion) -> float:
+    """An answer's score; ``DataError`` if it has none or not a finite one."""
+    if completion.score is None or not np.isfinite(completion.score):
+        raise DataError(
+            f"The completion {completion.id!r} has the score {completion.score}; let an arbiter score it first."
+        )
+    return float(completion.score)
+
+
+def _agreements(
+    prompt: Prompt, answers: Sequence[Completion], gold: Gold, cluster: Hashable
+) -> list[tuple[str, Hashable, float]]:
+    marks = [(gold(prompt, answer.text), score_of(answer)) for answer in {a.text: a for a in answers}.values()]
     return [
-        (prompt.language, prompt.id, 0.5 if x == y else float((x > y) == (a > b)))
+        (prompt.language, cluster, 0.5 if x == y else float((x > y) == (a > b)))
         for i, (a, x) in enumerate(marks)
         for b, y in marks[:i]
         if a != b
     ]
 
 
-def _accuracy(language: str, rows: Sequence[tuple[str, str, float]], resamples: int) -> Accuracy:
-    from paribus.statistics import clustered_bootstrap
+def _accuracy(language: str, rows: Sequence[tuple[str, Hashable, float]], resamples: int) -> Accuracy:
+    from paribus.statistics import clustered_bootstrap, wilson
 
-    values = np.array([value for _, _, value in rows])
-    interval = clustered_bootstrap(values, [prompt for _, prompt, _ in rows], resamples=resamples, rng=0)
+    values, clusters = np.array([value for _, _, value in rows]), [cluster for _, cluster, _ in rows]
+    interval = clustered_bootstrap(values, clusters, resamples=resamples, rng=0)
+    if interval.width == 0 and values.mean() in (0.0, 1.0):
+        count = len(set(clusters))
+        interval = wilson(count if values.mean() == 1.0 else 0, count)
     return Accuracy(language, float(values.mean()), interval.low, interval.high, len(rows))

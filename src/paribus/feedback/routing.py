@@ -7,12 +7,12 @@ is counted as if it ran by itself: every teacher's answer for the reward router,
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from paribus.errors import ConfigError
-from paribus.feedback.arbiters import Gold, unit_noise
+from paribus.errors import ConfigError, DataError
+from paribus.feedback.arbiters import Gold, score_of, unit_noise
 from paribus.records import Completion, Example, Message, Prompt
 
 RouterName = Literal["single", "random", "fixed", "reward", "learned"]
@@ -37,16 +37,22 @@ class TeacherPool:
 
 
 def build_pool(completions: Sequence[Completion], teachers: TeacherPool) -> dict[str, dict[str, Completion]]:
-    """Arrange scored completions by prompt and teacher. Raises ``ConfigError`` for a teacher out of its registry,
-    a completion without a score, or a prompt that one of its teachers has not answered."""
+    """Arrange scored completions by prompt and teacher.
+
+    Raises ``ConfigError`` for a teacher out of its registry or a prompt that one of its teachers has not answered, and
+    ``DataError`` for a completion without a score or a teacher's second answer to a prompt.
+    """
     pool: dict[str, dict[str, Completion]] = defaultdict(dict)
     for row in completions:
         if row.model not in teachers.teachers(row.language):
             raise ConfigError(
                 f"Teacher {row.model!r} answered {row.prompt_id!r} in {row.language!r}, which it may not."
             )
-        if row.score is None:
-            raise ConfigError(f"The completion {row.id!r} has no score; let an arbiter score the pool first.")
+        if row.model in pool[row.prompt_id]:
+            raise DataError(
+                f"Teacher {row.model!r} answered {row.prompt_id!r} more than once; a pool holds one answer of each."
+            )
+        score_of(row)
         pool[row.prompt_id][row.model] = row
     for prompt_id, answers in pool.items():
         language = next(iter(answers.values())).language
@@ -58,7 +64,9 @@ def build_pool(completions: Sequence[Completion], teachers: TeacherPool) -> dict
 
 @dataclass(frozen=True)
 class Experts:
-    """Mean scores on development prompts: who is best in each language, and who is best on average."""
+    """Who is best in each language, and who is best on average: read off a development pool by ``find_experts``, or
+    given by hand.
+    """
 
     by_language: Mapping[str, str]
     overall: str
@@ -69,7 +77,7 @@ def find_experts(pool: Pool) -> Experts:
     sums: dict[tuple[str, str], list[float]] = defaultdict(list)
     for answers in pool.values():
         for teacher, row in answers.items():
-            sums[row.language, teacher].append(row.score or 0.0)
+            sums[row.language, teacher].append(score_of(row))
     means = {key: float(np.mean(values)) for key, values in sums.items()}
     languages = sorted({language for language, _ in means})
     by_language = {lang: max((m, t) for (own, t), m in means.items() if own == lang)[1] for lang in languages}
@@ -96,11 +104,25 @@ def route(
         learned: for ``learned``: prompt id -> teacher, predicted from the prompt alone.
         seed: of ``random``, and of ties of ``reward``.
     """
+    if router not in get_args(RouterName):
+        raise ConfigError(f"There is no router {router!r}; use one of {', '.join(get_args(RouterName))}.")
     chosen = {}
     for prompt in prompts:
-        answers = pool[prompt.id]
-        chosen[prompt.id] = answers[_teacher(router, prompt, answers, experts, learned, seed)]
+        answers = _answers(pool, prompt)
+        teacher = _teacher(router, prompt, answers, experts, learned, seed)
+        if teacher not in answers:
+            raise ConfigError(
+                f"The {router} router sends {prompt.id!r} ({prompt.language}) to {teacher!r}, which may not answer it; "
+                f"its teachers are {', '.join(sorted(answers))}."
+            )
+        chosen[prompt.id] = answers[teacher]
     return chosen
+
+
+def _answers(pool: Pool, prompt: Prompt) -> Mapping[str, Completion]:
+    if prompt.id not in pool:
+        raise DataError(f"The pool has no answer to the prompt {prompt.id!r} ({prompt.language}); complete it first.")
+    return pool[prompt.id]
 
 
 def _teacher(
@@ -115,14 +137,23 @@ def _teacher(
     if router == "random":
         return names[int(unit_noise("random", seed, prompt.id) * len(names))]
     if router == "reward":
-        return max(names, key=lambda name: (answers[name].score or 0.0, unit_noise("tie", seed, prompt.id, name)))
+        return max(names, key=lambda name: (score_of(answers[name]), unit_noise("tie", seed, prompt.id, name)))
     if router == "learned":
         if learned is None:
             raise ConfigError("The learned router needs its predictions; fit one with LearnedRouter.fit first.")
+        if prompt.id not in learned:
+            raise ConfigError(f"The learned router has no prediction for {prompt.id!r}; call its predict on it.")
         return learned[prompt.id]
     if experts is None:
         raise ConfigError(f"The {router} router needs the experts of a development pool; pass experts=.")
-    return experts.overall if router == "single" else experts.by_language[prompt.language]
+    if router == "single":
+        return experts.overall
+    if prompt.language not in experts.by_language:
+        raise ConfigError(
+            f"There is no expert for {prompt.language!r} (prompt {prompt.id!r}); the development pool has only "
+            f"{', '.join(sorted(experts.by_language))}."
+        )
+    return experts.by_language[prompt.language]
 
 
 def as_examples(prompts: Sequence[Prompt], chosen: Mapping[str, Completion]) -> list[Example]:
@@ -146,8 +177,9 @@ class RoutingReport:
     """What a router did.
 
     shares            language -> teacher -> share of prompts
-    reward_gap        mean over prompts of best minus second-best score
-    agreement         share of prompts on which the choice equals the reward router's
+    reward_gap        mean best minus second-best score, over prompts with two teachers or more
+    agreement         share of prompts on which the chosen teacher's score equals the best one's (the reward router's
+                      choice, with its ties); ``agreement_by_language`` the same for each language
     gold              mean gold score of the chosen answers, over all and by language
     generated_tokens  tokens the router had to have generated; ``scorings`` the arbiter calls
     """
@@ -156,6 +188,7 @@ class RoutingReport:
     shares: dict[str, dict[str, float]]
     reward_gap: float
     agreement: float
+    agreement_by_language: dict[str, float]
     gold: dict[str, float]
     generated_tokens: int
     scorings: int
@@ -169,28 +202,40 @@ class RoutingReport:
 def routing_report(
     router: RouterName, prompts: Sequence[Prompt], pool: Pool, chosen: Mapping[str, Completion], gold: Gold
 ) -> RoutingReport:
-    """Describe a routing of a scored pool."""
-    best = route("reward", prompts, pool)
+    """Describe a routing of a scored pool. Raises ``DataError`` for a completion without a token count: cost is part of
+    the report.
+    """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     marks: dict[str, list[float]] = defaultdict(list)
+    agreed: dict[str, list[bool]] = defaultdict(list)
     for prompt in prompts:
-        counts[prompt.language][chosen[prompt.id].model] += 1
-        mark = gold(prompt, chosen[prompt.id].text)
-        marks["all"].append(mark)
-        marks[prompt.language].append(mark)
+        row = chosen[prompt.id]
+        counts[prompt.language][row.model] += 1
+        best = max(map(score_of, pool[prompt.id].values()))
+        for group in ("all", prompt.language):
+            marks[group].append(gold(prompt, row.text))
+            agreed[group].append(score_of(row) == best)
+    agreement = {group: float(np.mean(values)) for group, values in sorted(agreed.items())}
     asked = [row for p in prompts for row in (pool[p.id].values() if router == "reward" else [chosen[p.id]])]
     return RoutingReport(
         router=router,
         shares={lang: {t: n / row.total() for t, n in sorted(row.items())} for lang, row in sorted(counts.items())},
-        reward_gap=float(np.mean([_gap(pool[prompt.id]) for prompt in prompts])),
-        agreement=float(np.mean([chosen[p.id].model == best[p.id].model for p in prompts])),
-        gold={language: float(np.mean(values)) for language, values in sorted(marks.items())},
-        generated_tokens=sum(row.tokens or 0 for row in asked),
+        reward_gap=_mean_gap([pool[prompt.id] for prompt in prompts]),
+        agreement=agreement.pop("all"),
+        agreement_by_language=agreement,
+        gold={group: float(np.mean(values)) for group, values in sorted(marks.items())},
+        generated_tokens=sum(map(_tokens, asked)),
         scorings=len(asked) if router == "reward" else 0,
         prompts=len(prompts),
     )
 
 
-def _gap(answers: Mapping[str, Completion]) -> float:
-    ordered = sorted((row.score or 0.0 for row in answers.values()), reverse=True)
-    return ordered[0] - ordered[1] if len(ordered) > 1 else 0.0
+def _tokens(row: Completion) -> int:
+    if row.tokens is None:
+        raise DataError(f"The completion {row.id!r} has no token count, so the router's cost is unknown; record it.")
+    return row.tokens
+
+
+def _mean_gap(pools: Sequence[Mapping[str, Completion]]) -> float:
+    scores = [sorted(map(score_of, answers.values()), reverse=True) for answers in pools if len(answers) > 1]
+    return float(np.mean([row[0] - row[1] for row in scores])) if scores else 0.0

@@ -120,8 +120,9 @@ def _nothing_text(contrast: Contrast, matched: Matched, spent: list[float]) -> s
 
 
 def _budget_text(contrast: Contrast, matched: Matched, spent: list[float], seed: int) -> str:
+    amounts = f"{contrast.arm!r} plans {spent[0]:,.6g} and {contrast.baseline!r} {spent[1]:,.6g}"
     return (
-        f"Contrast {contrast.name!r} (seed {seed}) is matched by {matched.describe()}; {contrast.arm!r} plans"
-        f" {spent[0]:,.6g} and {contrast.baseline!r} {spent[1]:,.6g}, {miss(*spent):.1%} apart (allowed {TOLERANCE:.0%}); "
+        f"Contrast {contrast.name!r} (seed {seed}) is matched by {matched.describe()}, but {amounts}, "
+        f"{miss(*spent):.1%} apart (allowed {TOLERANCE:.0%}); "
         "change the budgets, match another currency, or declare Unmatched(reason=...)."
     )

@@ -1,0 +1,93 @@
+"""Games: which answers are compared in which order, and how a label becomes a verdict.
+
+Protocols: a swapped double game (each prompt judged twice, positions exchanged) or a randomised single game.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from paribus.errors import ConfigError, DataError
+from paribus.feedback.arbiters import unit_noise
+from paribus.records import Completion, Prompt, Verdict, VerdictLabel
+
+GameProtocol = Literal["double", "single"]
+Order = Literal["ab", "ba"]
+_SWAPPED: dict[str, VerdictLabel] = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
+
+
+@dataclass(frozen=True)
+class Game:
+    """One comparison to be judged: answers ``a`` and ``b`` to ``prompt``, shown in ``order``.
+
+    ``protocol`` says whether the same pair is also judged the other way round; it is declared in the verdict's meta.
+    """
+
+    prompt: Prompt
+    a: Completion
+    b: Completion
+    order: Order
+    protocol: GameProtocol = "double"
+
+
+class Judge(Protocol):
+    """Anything that gives verdicts on games, in their order."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def judge(self, games: Sequence[Game]) -> list[Verdict]: ...
+
+
+def games(
+    prompts: Sequence[Prompt],
+    a: Mapping[str, Completion],
+    b: Mapping[str, Completion],
+    *,
+    protocol: GameProtocol = "double",
+    seed: int = 0,
+) -> list[Game]:
+    """The games of a protocol: both orders of every prompt, or one drawn by the seed.
+
+    ``a`` and ``b`` are two models' answers by prompt id. Raises ``DataError`` for a prompt that one has not answered.
+    """
+    if protocol not in ("double", "single"):
+        raise ConfigError(f"There is no protocol {protocol!r}; use 'double' or 'single'.")
+    played = []
+    for prompt in prompts:
+        _check_answered(prompt, a, b)
+        drawn: Order = "ab" if unit_noise("order", seed, prompt.id) < 0.5 else "ba"
+        orders: tuple[Order, ...] = ("ab", "ba") if protocol == "double" else (drawn,)
+        played += [Game(prompt, a[prompt.id], b[prompt.id], order, protocol) for order in orders]
+    return played
+
+
+def _check_answered(prompt: Prompt, a: Mapping[str, Completion], b: Mapping[str, Completion]) -> None:
+    for name, answers in (("a", a), ("b", b)):
+        if prompt.id not in answers:
+            raise DataError(
+                f"Model {name} has not answered the prompt {prompt.id!r} ({prompt.language}); both must answer all."
+            )
+
+
+def _question(prompt: Prompt) -> str:
+    """What a prompt shares with its translations; verdicts are resampled by it."""
+    if "question_id" in prompt.meta:
+        return str(prompt.meta["question_id"])
+    return f"{prompt.task}/{prompt.meta['fact']}" if "fact" in prompt.meta else prompt.id
+
+
+def verdict(game: Game, judge: str, shown: VerdictLabel | None, raw: str) -> Verdict:
+    """A verdict from a label that speaks of the answers as shown (first = A)."""
+    label = shown if shown is None or game.order == "ab" else _SWAPPED[shown]
+    return Verdict(
+        prompt_id=game.prompt.id,
+        language=game.prompt.language,
+        a=game.a.model,
+        b=game.b.model,
+        judge=judge,
+        order=game.order,
+        label=label,
+        raw=raw,
+        meta={"question_id": _question(game.prompt), "task": game.prompt.task, "protocol": game.protocol},
+    )

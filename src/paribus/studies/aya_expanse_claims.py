@@ -1,0 +1,217 @@
+"""Contrasts and claims of the Aya Expanse study, as data.
+
+Sources: [B] the authors' technical blog post, [S] second-hand notes of the paper that agree, and the method papers the
+recipe stands on. Directions and sentences are the papers'; margins are ours.
+"""
+
+from paribus.lab import Claim, Contrast, Matched, Unmatched
+from paribus.studies.aya_expanse_settings import AyaExpanse
+
+ROUTING = ("route.router",)
+MERGED = ("sft", "sft-*", "merge", "merge.*", "evaluate.inputs", "sft.*")
+PREFERENCE = (
+    "dpo-*",
+    "pairs-*",
+    "sample-*",
+    "score-*",
+    "prompts-*",
+    "best-*",
+    "tune-*",
+    "rloo-*",
+    "evaluate.inputs",
+)
+EXPANSE = "Aya Expanse (arXiv 2412.04261), technical blog post"
+ARBITRAGE = "Multilingual Arbitrage (arXiv 2408.14960), abstract"
+
+_SAME_TOKENS = Matched(currency="tokens", labels=("sft",))
+_STEP = Unmatched(reason="a step of the recipe costs what it costs; see the cost ratio")
+
+
+def contrasts(settings: AyaExpanse) -> list[Contrast]:
+    """The comparisons that the settings' arms allow."""
+    return [*_routing(settings), *_merging(settings), *_preference(settings), *_ladder(settings)]
+
+
+def _routing(s: AyaExpanse) -> list[Contrast]:
+    order = [
+        ("reward", "single"),
+        ("reward", "random"),
+        ("reward", "fixed"),
+        ("fixed", "learned"),
+        ("learned", "random"),
+    ]
+    return [
+        Contrast(
+            name=f"{arm} over {baseline} routing",
+            arm=arm,
+            baseline=baseline,
+            measure=s.measure,
+            differs_in=ROUTING,
+            matched=_SAME_TOKENS,
+        )
+        for arm, baseline in order
+        if arm in s.routers and baseline in s.routers
+    ]
+
+
+def _merging(s: AyaExpanse) -> list[Contrast]:
+    rows = []
+    if "linear" in s.methods:
+        rows.append(
+            Contrast(
+                name="merged over joint at the summed budget",
+                arm="merge_linear",
+                baseline="joint_long",
+                measure=s.measure,
+                differs_in=MERGED,
+                matched=Matched(currency="tokens", labels=("sft", "sft-*")),
+            )
+        )
+        rows += [
+            Contrast(
+                name=f"linear over {method} merging",
+                arm="merge_linear",
+                baseline=f"merge_{method}",
+                measure=s.measure,
+                differs_in=("merge.method",),
+                matched=Matched(currency="tokens", labels=("sft-*",)),
+            )
+            for method in s.methods
+            if method != "linear"
+        ]
+    if s.control:
+        rows.append(
+            Contrast(
+                name="merging strangers destroys the model",
+                arm="merge_strangers",
+                baseline="base",
+                measure=s.measure,
+                direction="less",
+                differs_in=("merge", "stranger", "evaluate.inputs"),
+                matched=Unmatched(reason="a control: the second model is one more pre-training run"),
+            )
+        )
+    return rows
+
+
+def _preference(s: AyaExpanse) -> list[Contrast]:
+    sampled = Matched(currency="generated_tokens", labels=("sample-*",))
+    steps = Matched(currency="tokens", labels=("dpo-*",))
+    table = [
+        ("offline_online", "offline", steps),
+        ("offline_online", "online", steps),
+        ("online", "best_of_n", sampled),
+        ("online", "rloo", sampled),
+    ]
+    return [
+        Contrast(
+            name=f"{_words(arm)} over {_words(baseline)}",
+            arm=arm,
+            baseline=baseline,
+            measure=s.measure,
+            differs_in=PREFERENCE,
+            matched=matched,
+        )
+        for arm, baseline, matched in table
+        if arm in s.preference_arms and baseline in s.preference_arms
+    ]
+
+
+def _words(arm: str) -> str:
+    names = {"offline_online": "offline then online", "best_of_n": "best-of-n tuning", "rloo": "RLOO"}
+    return names.get(arm, arm)
+
+
+def _ladder(s: AyaExpanse) -> list[Contrast]:
+    """Each step over the one before."""
+    every = ("sft", "route", "pool*", "dev-pool*", "*-prompts", "teacher-*", "arbiter", "rater*", *MERGED, *PREFERENCE)
+    steps = [("arbitrage", "reward", "base"), ("merging", "merge_linear", "reward")]
+    if "offline" in s.preference_arms:
+        steps.append(("offline preference", "offline", "merge_linear"))
+    if "offline_online" in s.preference_arms:
+        steps.append(("preference", "offline_online", "merge_linear"))
+    return [
+        Contrast(name=f"step: {name}", arm=arm, baseline=baseline, measure=s.measure, differs_in=every, matched=_STEP)
+        for name, arm, baseline in steps
+    ]
+
+
+def claims(settings: AyaExpanse) -> list[Claim]:
+    """The papers' sentences whose contrasts this run has."""
+    present = {contrast.name for contrast in contrasts(settings)}
+    return [claim for claim in _CLAIMS if set(claim.contrasts) <= present]
+
+
+_CLAIMS = (
+    Claim(
+        id="arbitrage-single",
+        sentence="Routing prompts to the best of several teachers beats the best single teacher.",
+        source=ARBITRAGE,
+        contrasts=("reward over single routing",),
+    ),
+    Claim(
+        id="arbitrage-random",
+        sentence="Reward-based routing beats random routing.",
+        source=ARBITRAGE,
+        contrasts=("reward over random routing",),
+    ),
+    Claim(
+        id="arbitrage-order",
+        sentence="Routers rank reward-based, fixed, learned, random.",
+        source=ARBITRAGE,
+        contrasts=("reward over fixed routing", "fixed over learned routing", "learned over random routing"),
+        scope_note="The paper's order is of open-ended win rates; supported only if all three steps hold.",
+    ),
+    Claim(
+        id="merge-joint",
+        sentence="Merging cluster models beats training one model on the pooled data.",
+        source=f"{EXPANSE}; Mix Data or Merge Models (arXiv 2410.10801)",
+        contrasts=("merged over joint at the summed budget",),
+        scope_note="Joint training gets the summed budget of the merged models here.",
+    ),
+    Claim(
+        id="merge-linear",
+        sentence="The weighted average is the most consistent merging method.",
+        source=EXPANSE,
+        contrasts=("linear over slerp merging", "linear over ties merging", "linear over dare_ties merging"),
+        scope_note="Read here as: on average over languages no worse method beats it; supported only if it beats each.",
+    ),
+    Claim(
+        id="merge-ancestor",
+        sentence="Models without a common ancestor do not merge.",
+        source="negative control of this study",
+        contrasts=("merging strangers destroys the model",),
+    ),
+    Claim(
+        id="offline-online",
+        sentence="Offline and then online preference training beats either alone.",
+        source=EXPANSE,
+        contrasts=("offline then online over offline", "offline then online over online"),
+        scope_note="At equal preference-training steps.",
+    ),
+    Claim(
+        id="online-control",
+        sentence="Online DPO beats fine-tuning on the best of the same number of samples.",
+        source="control of this study; the papers do not report it",
+        contrasts=("online over best-of-n tuning",),
+    ),
+    Claim(
+        id="step-arbitrage",
+        sentence="Arbitrage improves the base.",
+        source=f"{EXPANSE} (+9.1 points of win rate at 8B)",
+        contrasts=("step: arbitrage",),
+    ),
+    Claim(
+        id="step-merging",
+        sentence="Merging improves on arbitrage fine-tuning.",
+        source=f"{EXPANSE} (+5.1 points of win rate at 8B)",
+        contrasts=("step: merging",),
+        scope_note="The merged models had more training steps together; merge-joint is the matched comparison.",
+    ),
+    Claim(
+        id="step-preference",
+        sentence="Preference training improves the merged model.",
+        source=f"{EXPANSE} (+7.1 points of win rate at 8B)",
+        contrasts=("step: preference",),
+    ),
+)

@@ -1,0 +1,289 @@
+"""Stages that make models: pre-training, fine-tuning, hub models, merging, reward models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from paribus.lab import Cost, Handle, current, stage
+from paribus.lab.stages import iter_handles
+from paribus.studies.stages.config import StageConfig
+
+if TYPE_CHECKING:
+    from paribus.training.trainer import StepReport, TrainResult
+
+
+class Recipe(StageConfig):
+    """How long and how fast to train. One row of the batch is ``length`` packed tokens, so tokens = steps x rows x length.
+
+    Args:
+        steps: optimizer steps.
+        rows: packed rows a step.
+        length: tokens a row.
+        learning_rate: peak; warm-up is linear over ``warmup`` (a share of the steps), then a cosine to a tenth.
+        optimizer: ``adamw``, or ``muon`` for matrices with AdamW for the rest.
+        average: loss average over tokens, or over examples first (every example weighs the same).
+    """
+
+    steps: int = Field(gt=0)
+    rows: int = Field(gt=0)
+    length: int = Field(gt=0)
+    learning_rate: float
+    warmup: float = 0.1
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    average: Literal["token", "example"] = "token"
+    weight_decay: float = 0.0
+    gradient_accumulation: int = 1
+    activation_checkpointing: bool = False
+    checkpoint_every: int = Field(default=0, ge=0)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the recipe processes, pads included."""
+        return self.steps * self.rows * self.length
+
+    def scaled(self, factor: float) -> "Recipe":
+        """The same recipe with ``factor`` times the steps."""
+        return self.model_copy(update={"steps": max(1, round(self.steps * factor))})
+
+
+class Shape(StageConfig):
+    """Shape of the decoder (parallel attention and SwiGLU, one norm a block, tied embeddings)."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    intermediate_size: int
+    context: int = 256
+
+
+class PretrainConfig(StageConfig):
+    """A decoder trained from scratch on a corpus. ``languages`` empty = all of the corpus."""
+
+    shape: Shape
+    recipe: Recipe
+    languages: tuple[str, ...] = ()
+
+
+class FinetuneConfig(StageConfig):
+    """Supervised fine-tuning of a model on examples. ``languages`` empty = all of them."""
+
+    recipe: Recipe
+    languages: tuple[str, ...] = ()
+
+
+class HubModelConfig(StageConfig):
+    """A model that exists already: a hub id or a directory. ``parameters`` is used to price a run before it starts."""
+
+    model: str
+    revision: str | None = None
+    parameters: int
+
+
+class MergeConfig(StageConfig):
+    """A merge of models. Only the settings of the chosen method matter; weights empty = equal."""
+
+    method: Literal["linear", "slerp", "ties", "dare_ties"]
+    weights: tuple[float, ...] = ()
+    density: float = 0.5
+    scale: float = 1.0
+    trim: Literal["tensor", "model"] = "model"
+
+
+class RewardConfig(StageConfig):
+    """A Bradley-Terry reward model trained on preference pairs from a causal model's body."""
+
+    recipe: Recipe
+
+
+def decoder_parameters(shape: Shape, vocabulary: int) -> int:
+    """Parameters of the decoder block of Aya 23 (tied embeddings), by hand: planning must not import torch."""
+    d, f = shape.hidden_size, shape.intermediate_size
+    head = d // shape.heads
+    layer = 2 * d * shape.heads * head + 2 * d * shape.key_value_heads * head + 3 * d * f + d
+    return vocabulary * d + shape.layers * layer + d
+
+
+def model_parameters(handle: Handle) -> int:
+    """Parameters of the model that a handle makes or stands on, read from the configs of its ancestors."""
+    if isinstance(handle.config, HubModelConfig):
+        return handle.config.parameters
+    if isinstance(handle.config, PretrainConfig):
+        return decoder_parameters(handle.config.shape, handle.inputs["tokenizer"].config.vocab_size)
+    found = [model_parameters(parent) for parent in _model_inputs(handle)]
+    return max(found, default=0)
+
+
+def _model_inputs(handle: Handle) -> list[Handle]:
+    named = (value for name, value in handle.inputs.items() if name in ("model", "models", "base"))
+    return [model for given in named for model in iter_handles(given)]
+
+
+def training_cost(config: Any, inputs: dict[str, Any]) -> Cost:
+    """Planned cost of a training stage: tokens by the recipe, FLOPs as six a parameter and token."""
+    recipe: Recipe = config.recipe
+    parameters = _planned_parameters(config, inputs)
+    return Cost(tokens=recipe.tokens, flops=6.0 * parameters * recipe.tokens, parameters=parameters)
+
+
+def _planned_parameters(config: Any, inputs: dict[str, Any]) -> int:
+    if isinstance(config, PretrainConfig):
+        return decoder_parameters(config.shape, inputs["tokenizer"].config.vocab_size)
+    return model_parameters(inputs["model"])
+
+
+@stage(version="1", cost=training_cost)
+def pretrain(config: PretrainConfig, corpus: Path, tokenizer: Path, *, out: Path, seed: int) -> Cost:
+    """Train a decoder from scratch on the corpus' training split; saves a Hugging Face model directory."""
+    import torch
+
+    from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
+    from paribus.models.load import load_tokenizer
+
+    vocabulary = load_tokenizer(tokenizer)
+    shape = config.shape
+    torch.manual_seed(seed)
+    model = DecoderForCausalLM(
+        DecoderConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=shape.hidden_size,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.key_value_heads,
+            head_dim=shape.hidden_size // shape.heads,
+            intermediate_size=shape.intermediate_size,
+            max_position_embeddings=shape.context,
+            logit_scale=1.0,
+            bos_token_id=vocabulary.bos_token_id,
+            eos_token_id=vocabulary.eos_token_id,
+            pad_token_id=vocabulary.pad_token_id,
+        )
+    )
+    return _supervised(model, vocabulary, corpus / "train.jsonl", config.languages, config.recipe, out, seed)
+
+
+@stage(version="1", cost=training_cost)
+def finetune(config: FinetuneConfig, model: Path, examples: Path, *, out: Path, seed: int) -> Cost:
+    """Fine-tune a model on the ``examples.jsonl`` (or a corpus' ``train.jsonl``) of a parent; loss on answers only."""
+    network, vocabulary = open_model(model)
+    file = examples / "examples.jsonl"
+    source = file if file.exists() else examples / "train.jsonl"
+    return _supervised(network, vocabulary, source, config.languages, config.recipe, out, seed)
+
+
+def _supervised(
+    network: Any, vocabulary: Any, file: Path, languages: tuple[str, ...], recipe: Recipe, out: Path, seed: int
+) -> Cost:
+    from paribus.data.chat import encode_many
+    from paribus.data.packing import pack
+    from paribus.records import Example, read_records
+    from paribus.training.objectives.causal import Causal
+
+    rows = [row for row in read_records(file, Example) if not languages or row.language in languages]
+    encoded = encode_many(vocabulary, [row.messages for row in rows])
+    dataset = pack(encoded, recipe.length, drop="truncate", pad_id=vocabulary.pad_token_id)
+    result = fit(network, dataset, Causal(average=recipe.average), recipe, seed)
+    save_model(network, vocabulary, out)
+    return trained_cost(result)
+
+
+@stage(version="1")
+def hub_model(config: HubModelConfig, *, out: Path) -> None:
+    """Point at a model that exists already: a directory or a hub id, with its revision. Nothing is downloaded here."""
+    import json
+
+    reference = {"model": config.model, "revision": config.revision}
+    (out / REFERENCE).write_text(json.dumps(reference, indent=1))
+
+
+REFERENCE = "model_reference.json"
+
+
+def resolve(model: Path) -> str | Path:
+    """The model behind an artifact: the artifact itself, or the directory or hub id that it points at."""
+    import json
+
+    reference = model / REFERENCE
+    if reference.exists():
+        return str(json.loads(reference.read_text())["model"])
+    return model / "merged" if (model / "merged").is_dir() else model
+
+
+@stage(version="1")
+def merge_models(config: MergeConfig, models: list[Path], base: Path | None = None, *, out: Path, seed: int) -> None:
+    """Merge models of one shape into one (paper section on merging; methods in ``paribus.weights``)."""
+    from paribus.weights import merge
+
+    sources = [Path(resolve(model)) for model in models]
+    options: dict[str, Any] = {"weights": config.weights or None, "seed": seed}
+    if config.method in ("ties", "dare_ties"):
+        options |= {"base": Path(resolve(base)), "density": config.density, "scale": config.scale, "trim": config.trim}
+    merge(config.method, sources, out / "merged", **options)
+
+
+@stage(version="1", cost=training_cost)
+def train_reward(config: RewardConfig, model: Path, pairs: Path, *, out: Path, seed: int) -> Cost:
+    """Train a Bradley-Terry reward model on ``pairs.jsonl``, starting from a causal model's body."""
+    import torch
+
+    from paribus.data.pairs import encode_pairs
+    from paribus.models.load import load_reward, load_tokenizer
+    from paribus.records import PreferencePair, read_records
+    from paribus.training.objectives.reward import Reward
+
+    torch.manual_seed(seed)
+    vocabulary = load_tokenizer(resolve(model))
+    network = load_reward(resolve(model), dtype="float32", fresh_head=True)
+    dataset = encode_pairs(vocabulary, list(read_records(pairs / "pairs.jsonl", PreferencePair)))
+    result = fit(network, dataset, Reward(), config.recipe, seed)
+    save_model(network, vocabulary, out)
+    return trained_cost(result)
+
+
+def open_model(model: Path) -> tuple[Any, Any]:
+    """The causal model and tokenizer behind an artifact, in fp32 on the run's device."""
+    from paribus.models.load import load_causal, load_tokenizer
+
+    source = resolve(model)
+    return load_causal(source, dtype="float32", device=current().device), load_tokenizer(source)
+
+
+def fit(network: Any, dataset: Any, objective: Any, recipe: Recipe, seed: int) -> "TrainResult":
+    """Train under the run's context: checkpoints in its scratch, progress to its display."""
+    from paribus.data.stream import BatchStream
+    from paribus.training.settings import TrainSettings
+    from paribus.training.trainer import train
+
+    context = current()
+    settings = TrainSettings(
+        steps=recipe.steps,
+        batch_size=recipe.rows,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=round(recipe.warmup * recipe.steps),
+        weight_decay=recipe.weight_decay,
+        optimizer=recipe.optimizer,
+        gradient_accumulation=recipe.gradient_accumulation,
+        activation_checkpointing=recipe.activation_checkpointing,
+        checkpoint_every=recipe.checkpoint_every,
+        seed=seed,
+    )
+
+    def report(step: "StepReport") -> None:
+        context.progress(step.step, step.total, tokens=step.tokens, loss=step.loss)
+
+    stream = BatchStream(dataset, recipe.rows, seed)
+    directory = context.scratch / "checkpoints" if recipe.checkpoint_every else None
+    return train(network, stream, objective, settings, checkpoint_dir=directory, on_step=report, device=context.device)
+
+
+def save_model(network: Any, vocabulary: Any, out: Path) -> None:
+    """Write a Hugging Face model directory (safetensors) with its tokenizer."""
+    network.save_pretrained(out)
+    vocabulary.save_pretrained(out)
+
+
+def trained_cost(result: "TrainResult") -> Cost:
+    """What a training run spent, in the lab's currencies."""
+    parameters = sum(p.numel() for p in result.model.parameters())
+    return Cost(tokens=result.tokens, targets=result.targets, flops=result.flops, parameters=parameters)
