@@ -25,7 +25,7 @@ from paribus.report.formatting import (
 from paribus.report.grids import Heatmap, heatmap_of, language_differences
 from paribus.report.page import anchor
 
-CURRENCIES = ("tokens", "targets", "generated_tokens", "flops", "parameters", "calls", "seconds")
+CURRENCIES = ("tokens", "targets", "examples", "generated_tokens", "flops", "parameters", "calls", "seconds")
 EVERY_LANGUAGE = "all"
 
 

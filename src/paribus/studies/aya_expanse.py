@@ -152,7 +152,7 @@ class Recipes:
 
     def routed(self, router: str, seed: int) -> Handle:
         """The router's choice as fine-tuning rows."""
-        registry = {name: self.s.data.languages for name in self.teachers}
+        registry = dict.fromkeys(self.teachers, self.s.data.languages)
         return route(
             RouteConfig(router=router, registry=registry),  # type: ignore[arg-type]
             pool=self.pool,

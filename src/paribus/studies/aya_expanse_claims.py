@@ -7,23 +7,17 @@ recipe stands on. Directions and sentences are the papers'; margins are ours.
 from paribus.lab import Claim, Contrast, Matched, Unmatched
 from paribus.studies.aya_expanse_settings import AyaExpanse
 
-ROUTING = ("route.router",)
-MERGED = ("sft", "sft-*", "merge", "merge.*", "evaluate.inputs", "sft.*")
-PREFERENCE = (
-    "dpo-*",
-    "pairs-*",
-    "sample-*",
-    "score-*",
-    "prompts-*",
-    "best-*",
-    "tune-*",
-    "rloo-*",
-    "evaluate.inputs",
-)
+TUNED = ("sft", "sft-*", "merge", "evaluate.inputs")
+"""Joint fine-tuning on one side, cluster models and their merge on the other."""
+ROUNDS = ("sample-?", "score-?", "pairs-?", "dpo-?")
+"""What a round of online preference training adds."""
+
 EXPANSE = "Aya Expanse (arXiv 2412.04261), technical blog post"
 ARBITRAGE = "Multilingual Arbitrage (arXiv 2408.14960), abstract"
 
 _SAME_TOKENS = Matched(currency="tokens", labels=("sft",))
+_SAME_PAIRS = Matched(currency="examples", labels=("dpo-*",))
+_SAME_SAMPLES = Matched(currency="calls", labels=("sample-*",))
 _STEP = Unmatched(reason="a step of the recipe costs what it costs; see the cost ratio")
 
 
@@ -46,7 +40,7 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
             arm=arm,
             baseline=baseline,
             measure=s.measure,
-            differs_in=ROUTING,
+            differs_in=("route.router",),
             matched=_SAME_TOKENS,
         )
         for arm, baseline in order
@@ -55,53 +49,50 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
 
 
 def _merging(s: AyaExpanse) -> list[Contrast]:
-    rows = []
-    if "linear" in s.methods:
-        rows.append(
-            Contrast(
-                name="merged over joint at the summed budget",
-                arm="merge_linear",
-                baseline="joint_long",
-                measure=s.measure,
-                differs_in=MERGED,
-                matched=Matched(currency="tokens", labels=("sft", "sft-*")),
-            )
+    joint = Contrast(
+        name="merged over joint at the summed budget",
+        arm="merge_linear",
+        baseline="joint_long",
+        measure=s.measure,
+        differs_in=TUNED,
+        matched=Matched(currency="tokens", labels=("sft", "sft-*")),
+    )
+    methods = [
+        Contrast(
+            name=f"linear over {method} merging",
+            arm="merge_linear",
+            baseline=f"merge_{method}",
+            measure=s.measure,
+            differs_in=("merge.method",),
+            matched=Matched(currency="tokens", labels=("sft-*",)),
         )
-        rows += [
-            Contrast(
-                name=f"linear over {method} merging",
-                arm="merge_linear",
-                baseline=f"merge_{method}",
-                measure=s.measure,
-                differs_in=("merge.method",),
-                matched=Matched(currency="tokens", labels=("sft-*",)),
-            )
-            for method in s.methods
-            if method != "linear"
-        ]
-    if s.control:
-        rows.append(
-            Contrast(
-                name="merging strangers destroys the model",
-                arm="merge_strangers",
-                baseline="base",
-                measure=s.measure,
-                direction="less",
-                differs_in=("merge", "stranger", "evaluate.inputs"),
-                matched=Unmatched(reason="a control: the second model is one more pre-training run"),
-            )
-        )
-    return rows
+        for method in s.methods
+        if method != "linear"
+    ]
+    control = Contrast(
+        name="merging strangers destroys the model",
+        arm="merge_strangers",
+        baseline="base",
+        measure=s.measure,
+        direction="less",
+        differs_in=("merge", "stranger", "evaluate.inputs", "evaluate-base"),
+        matched=Unmatched(reason="a control: the second model is one more pre-training run"),
+    )
+    return [joint, *methods, *([control] if s.control else [])]
 
 
 def _preference(s: AyaExpanse) -> list[Contrast]:
-    sampled = Matched(currency="generated_tokens", labels=("sample-*",))
-    steps = Matched(currency="tokens", labels=("dpo-*",))
-    table = [
-        ("offline_online", "offline", steps),
-        ("offline_online", "online", steps),
-        ("online", "best_of_n", sampled),
-        ("online", "rloo", sampled),
+    online = ("prompts-?", *ROUNDS)
+    table: list[tuple[str, str, tuple[str, ...], Matched]] = [
+        ("offline_online", "offline", ("dpo-offline.recipe", "evaluate.inputs", *online), _SAME_PAIRS),
+        (
+            "offline_online",
+            "online",
+            ("pairs-offline", "dpo-offline", "dpo-?.recipe", "dpo-1.inputs", "sample-1.inputs"),
+            _SAME_PAIRS,
+        ),
+        ("online", "best_of_n", ("best-?", "tune-?", "pairs-?", "dpo-?", *_OTHER_POLICY), _SAME_SAMPLES),
+        ("online", "rloo", ("rloo-?", "pairs-?", "dpo-?", *_OTHER_POLICY), _SAME_SAMPLES),
     ]
     return [
         Contrast(
@@ -109,12 +100,16 @@ def _preference(s: AyaExpanse) -> list[Contrast]:
             arm=arm,
             baseline=baseline,
             measure=s.measure,
-            differs_in=PREFERENCE,
+            differs_in=differs_in,
             matched=matched,
         )
-        for arm, baseline, matched in table
+        for arm, baseline, differs_in, matched in table
         if arm in s.preference_arms and baseline in s.preference_arms
     ]
+
+
+_OTHER_POLICY = ("sample-?.inputs", "evaluate.inputs")
+"""Later rounds sample from a policy that was trained otherwise."""
 
 
 def _words(arm: str) -> str:
@@ -124,15 +119,21 @@ def _words(arm: str) -> str:
 
 def _ladder(s: AyaExpanse) -> list[Contrast]:
     """Each step over the one before."""
-    every = ("sft", "route", "pool*", "dev-pool*", "*-prompts", "teacher-*", "arbiter", "rater*", *MERGED, *PREFERENCE)
-    steps = [("arbitrage", "reward", "base"), ("merging", "merge_linear", "reward")]
+    offline = ("pairs-offline", "dpo-offline", "evaluate.inputs")
+    pool = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
+    if s.arbiter.kind == "reward":
+        pool = (*pool, "arbiter", *(() if s.models.reward else ("rater*",)))
+    steps = [
+        ("arbitrage", "reward", "base", ("sft", "evaluate.inputs", "evaluate-base", *pool)),
+        ("merging", "merge_linear", "reward", TUNED),
+    ]
     if "offline" in s.preference_arms:
-        steps.append(("offline preference", "offline", "merge_linear"))
+        steps.append(("offline preference", "offline", "merge_linear", offline))
     if "offline_online" in s.preference_arms:
-        steps.append(("preference", "offline_online", "merge_linear"))
+        steps.append(("preference", "offline_online", "merge_linear", (*offline, "prompts-?", *ROUNDS)))
     return [
-        Contrast(name=f"step: {name}", arm=arm, baseline=baseline, measure=s.measure, differs_in=every, matched=_STEP)
-        for name, arm, baseline in steps
+        Contrast(name=f"step: {name}", arm=arm, baseline=baseline, measure=s.measure, differs_in=differs, matched=_STEP)
+        for name, arm, baseline, differs in steps
     ]
 
 

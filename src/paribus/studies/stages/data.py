@@ -1,8 +1,6 @@
 """Stages that make or fetch text: the world's corpus, a tokenizer, prompt sets."""
 
 from pathlib import Path
-from typing import Literal
-
 from typing import Any
 
 from pydantic import Field

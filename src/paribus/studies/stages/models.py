@@ -283,7 +283,8 @@ def save_model(network: Any, vocabulary: Any, out: Path) -> None:
     vocabulary.save_pretrained(out)
 
 
-def trained_cost(result: "TrainResult") -> Cost:
+def trained_cost(result: "TrainResult", examples: int = 0) -> Cost:
     """What a training run spent, in the lab's currencies."""
     parameters = sum(p.numel() for p in result.model.parameters())
-    return Cost(tokens=result.tokens, targets=result.targets, flops=result.flops, parameters=parameters)
+    spent = {"tokens": result.tokens, "targets": result.targets, "flops": result.flops}
+    return Cost(**spent, parameters=parameters, examples=examples)

@@ -140,8 +140,9 @@ def best_samples(pool: Path, prompts: Path, *, out: Path, seed: int) -> None:
 
 def preference_cost(config: PreferConfig, inputs: dict[str, Any]) -> Cost:
     """Planned cost: two answers a pair, and one more forward of the reference (a third of a training pass)."""
-    one = training_cost(config, inputs)
-    return one.model_copy(update={"tokens": 2 * one.tokens, "flops": 2 * one.flops * (1 + 1 / 3)})
+    one, recipe = training_cost(config, inputs), config.recipe
+    spent = {"tokens": 2 * one.tokens, "flops": 2 * one.flops * (1 + 1 / 3), "examples": recipe.steps * recipe.rows}
+    return one.model_copy(update=spent)
 
 
 @stage(version="1", cost=preference_cost)
@@ -161,7 +162,7 @@ def prefer(config: PreferConfig, model: Path, reference: Path, pairs: Path, *, o
     result = fit(policy, dataset, objective, config.recipe, seed)
     save_model(policy, vocabulary, out)
     (out / "history.json").write_text(json.dumps(result.history))
-    return trained_cost(result)
+    return trained_cost(result, examples=config.recipe.steps * config.recipe.rows)
 
 
 def reinforce_cost(config: ReinforceConfig, inputs: dict[str, Any]) -> Cost:
