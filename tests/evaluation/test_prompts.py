@@ -99,7 +99,7 @@ def test_clusters_come_from_meta_in_order() -> None:
     world = Prompt(id="i", language="en", messages=message, task="sum", meta={"fact": "3+4"})
     assert cluster_of(world) == "sum/3+4"
     assert cluster_of(_prompt("q1", "de")) == "q1"
-    assert cluster_of(_prompt("q1", "de", cluster="c")) == "c"
+    assert cluster_of(_prompt("q1", "de", cluster="topic of q1 and q2")) == "q1"
     assert cluster_of(Prompt(id="i", language="en", messages=message)) == "i"
 
 

@@ -42,12 +42,11 @@ def question_id(prompt: Prompt) -> str:
 
 
 def cluster_of(prompt: Prompt) -> str:
-    """What is resampled together: ``meta["cluster"]``, else ``meta["question_id"]``, else the world's ``meta["fact"]``
-    (with its task), else the prompt's own id.
+    """What is resampled together: ``meta["question_id"]``, else the world's ``meta["fact"]`` (with its task), else the
+    prompt's own id. (The column ``cluster`` of m-ArenaHard is a topic of several questions and is not meant.)
     """
-    for key in ("cluster", "question_id"):
-        if key in prompt.meta:
-            return str(prompt.meta[key])
+    if "question_id" in prompt.meta:
+        return str(prompt.meta["question_id"])
     return f"{prompt.task}/{prompt.meta['fact']}" if "fact" in prompt.meta else prompt.id
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paribus.errors import ConfigError, DataError, ModelError
+from paribus.evaluation.prompts import cluster_of
 from paribus.records import Completion, Message, Prompt
 
 Gold = Callable[[Prompt, str], float]
@@ -201,27 +202,43 @@ def arbiter_accuracy(
     scored: Sequence[Completion],
     gold: Gold,
     *,
-    cluster: Callable[[Prompt], Hashable] = lambda prompt: prompt.id,
+    cluster: Callable[[Prompt], Hashable] = cluster_of,
     resamples: int = 1000,
 ) -> list[Accuracy]:
     """Pairwise accuracy of the scores of a pool against the truth, for all languages together and each alone.
 
-    Compares every two different answers to one prompt whose gold scores differ. Intervals (95%) resample clusters:
-    prompts, or what ``cluster`` says belongs together (one question in many languages). Where every pair is right, or
-    every one wrong, the bootstrap has no width; there it is Wilson's over the clusters. Languages without any such pair
-    are left out. Raises ``DataError`` for a completion without a score.
+    Intervals (95%) resample clusters: one question with all its languages. Where every pair is right, or every one
+    wrong, the bootstrap has no width; there it is Wilson's over the clusters. Languages without any pair to compare are
+    left out. Pairs and errors as in ``agreements``.
     """
-    rows = [
-        row
-        for prompt_id, answers in _by_prompt(scored).items()
-        for row in _agreements(prompts[prompt_id], answers, gold, cluster(prompts[prompt_id]))
-    ]
+    rows = agreements(prompts, scored, gold, cluster=cluster)
     groups = ["all", *sorted({language for language, _, _ in rows})]
     return [
         _accuracy(name, [row for row in rows if name in ("all", row[0])], resamples)
         for name in groups
         if any(name in ("all", row[0]) for row in rows)
     ]
+
+
+def agreements(
+    prompts: Mapping[str, Prompt],
+    scored: Sequence[Completion],
+    gold: Gold,
+    *,
+    cluster: Callable[[Prompt], Hashable] = cluster_of,
+) -> list[tuple[str, Hashable, float]]:
+    """(language, cluster, agreement) for every two different answers to one prompt that differ in gold score: 1 where
+    the scores order them as the gold ones do, 0.5 where the scores tie, else 0.
+
+    ``prompts`` are by id. Raises ``DataError`` for a completion without a score, or to a prompt that is not among them.
+    """
+    rows = []
+    for prompt_id, answers in _by_prompt(scored).items():
+        if prompt_id not in prompts:
+            raise DataError(f"The completion {answers[0].id!r} answers {prompt_id!r}, which is not among the prompts.")
+        prompt = prompts[prompt_id]
+        rows += [(prompt.language, cluster(prompt), value) for value in _agreements(prompt, answers, gold)]
+    return rows
 
 
 def _by_prompt(scored: Sequence[Completion]) -> dict[str, list[Completion]]:
@@ -240,15 +257,10 @@ def score_of(completion: Completion) -> float:
     return float(completion.score)
 
 
-def _agreements(
-    prompt: Prompt, answers: Sequence[Completion], gold: Gold, cluster: Hashable
-) -> list[tuple[str, Hashable, float]]:
+def _agreements(prompt: Prompt, answers: Sequence[Completion], gold: Gold) -> list[float]:
     marks = [(gold(prompt, answer.text), score_of(answer)) for answer in {a.text: a for a in answers}.values()]
     return [
-        (prompt.language, cluster, 0.5 if x == y else float((x > y) == (a > b)))
-        for i, (a, x) in enumerate(marks)
-        for b, y in marks[:i]
-        if a != b
+        0.5 if x == y else float((x > y) == (a > b)) for i, (a, x) in enumerate(marks) for b, y in marks[:i] if a != b
     ]
 
 

@@ -5,13 +5,14 @@ Protocols: a swapped double game (each prompt judged twice, positions exchanged)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from paribus.errors import ConfigError, DataError
+from paribus.evaluation.games import Protocol as GameProtocol
+from paribus.evaluation.prompts import cluster_of
 from paribus.feedback.arbiters import unit_noise
 from paribus.records import Completion, Prompt, Verdict, VerdictLabel
 
-GameProtocol = Literal["double", "single"]
 Order = Literal["ab", "ba"]
 _SWAPPED: dict[str, VerdictLabel] = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
 
@@ -51,7 +52,7 @@ def games(
 
     ``a`` and ``b`` are two models' answers by prompt id. Raises ``DataError`` for a prompt that one has not answered.
     """
-    if protocol not in ("double", "single"):
+    if protocol not in get_args(GameProtocol):
         raise ConfigError(f"There is no protocol {protocol!r}; use 'double' or 'single'.")
     played = []
     for prompt in prompts:
@@ -70,13 +71,6 @@ def _check_answered(prompt: Prompt, a: Mapping[str, Completion], b: Mapping[str,
             )
 
 
-def _question(prompt: Prompt) -> str:
-    """What a prompt shares with its translations; verdicts are resampled by it."""
-    if "question_id" in prompt.meta:
-        return str(prompt.meta["question_id"])
-    return f"{prompt.task}/{prompt.meta['fact']}" if "fact" in prompt.meta else prompt.id
-
-
 def verdict(game: Game, judge: str, shown: VerdictLabel | None, raw: str) -> Verdict:
     """A verdict from a label that speaks of the answers as shown (first = A)."""
     label = shown if shown is None or game.order == "ab" else _SWAPPED[shown]
@@ -89,5 +83,5 @@ def verdict(game: Game, judge: str, shown: VerdictLabel | None, raw: str) -> Ver
         order=game.order,
         label=label,
         raw=raw,
-        meta={"question_id": _question(game.prompt), "task": game.prompt.task, "protocol": game.protocol},
+        meta={"question_id": cluster_of(game.prompt), "task": game.prompt.task, "protocol": game.protocol},
     )

@@ -51,7 +51,7 @@ class LearnedRouter:
     ) -> "LearnedRouter":
         """Fit by L-BFGS. Teachers that may not answer a prompt's language get no probability there.
 
-        Raises ``ConfigError`` when a prompt is also in ``evaluation`` (ids): a router fitted on them would be flattered.
+        Raises ``ConfigError`` when a prompt is also in ``evaluation`` (ids), which would flatter the router.
         """
         overlap = sorted({prompt.id for prompt in prompts} & set(evaluation))
         if overlap:

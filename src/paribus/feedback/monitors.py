@@ -117,10 +117,11 @@ def should_stop(
     if abs(last.drift) > drift:
         return f"answers changed in length by {last.drift:+.0%} (limit {drift:.0%})"
     if last.wrong_language - first.wrong_language > wrong_language:
-        return f"{last.wrong_language:.0%} of the answers are in another language ({first.wrong_language:.0%} at the start)"
+        shares = f"{last.wrong_language:.0%} of the answers are in another language"
+        return f"{shares} ({first.wrong_language:.0%} at the start, limit +{wrong_language:.0%})"
     return None
 
 
 def beta_schedule(beta: float, rounds: int, growth: float = 1.0) -> list[float]:
-    """DPO's beta of each round: ``beta * growth**round`` (growth 1 = constant; later rounds may need more holding back)."""
+    """DPO's beta of each round: ``beta * growth**round``. Growth 1 is constant; later rounds may need a higher beta."""
     return [beta * growth**number for number in range(rounds)]

@@ -19,10 +19,12 @@ from paribus.records import Completion, Example, Message, PreferencePair, Prompt
 class PairStatistics:
     """What a set of pairs is like, and what was left out.
 
-    dropped_ties: best and worst scored alike (or are the same text); dropped_empty: the best answer is empty;
-    dropped_single: fewer than two answers. margin: mean score difference (0 where margins are unknown). length_gap: mean
-    characters of chosen minus rejected; chosen_longer: share of pairs in which the chosen answer is the longer one, what
-    a policy will learn about length.
+    dropped_ties      best and worst scored alike, or are the same text
+    dropped_empty     the best answer is empty
+    dropped_single    fewer than two answers
+    margin            mean score difference (0 where margins are unknown)
+    length_gap        mean characters of chosen minus rejected
+    chosen_longer     share of pairs whose chosen answer is the longer one: what a policy will learn about length
     """
 
     pairs: int
