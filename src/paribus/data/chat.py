@@ -1,8 +1,8 @@
 """Conversations to tokens, with a mask that says which tokens are to be learned.
 
 Any Hugging Face chat template works. Templates with a ``{% generation %}`` block say themselves what the assistant
-wrote; for others the assistant's part is found by rendering the conversation with and without it, which needs a template
-whose rendering of a prefix is a prefix of the rendering (checked, an error otherwise).
+wrote; for others the assistant's part is found by rendering the conversation with and without it, which needs a
+template whose rendering of a prefix is a prefix of the rendering (checked, an error otherwise).
 """
 
 import re

@@ -36,7 +36,7 @@ class PairDataset:
 
     @cached_property
     def data_hash(self) -> str:
-        """SHA-256 of tokens, masks and margins; the reference is not part of it (it is a function of data and model)."""
+        """SHA-256 of tokens, masks and margins; the reference is left out (it follows from data and model)."""
         rows = [*self.chosen, *self.rejected]
         sizes = np.asarray([len(row) for row in rows])
         ids = np.concatenate([row.input_ids for row in rows])
@@ -68,7 +68,7 @@ class PairDataset:
 
 
 def collate(members: Sequence[Encoded], pad_id: int, pad_to: int | None = None) -> "dict[str, torch.Tensor]":
-    """Right-pad conversations to the longest (or to ``pad_to``): input_ids, attention_mask, completion_mask as int64."""
+    """Right-pad conversations to the longest (or ``pad_to``): input_ids, attention_mask, completion_mask, int64."""
     import torch
 
     width = max(max(len(row) for row in members), pad_to or 0)
@@ -96,5 +96,10 @@ def encode_pairs(
         for rows in ([(p, p.chosen) for p in pairs], [(p, p.rejected) for p in pairs])
     ]
     margins = np.asarray([np.nan if pair.margin is None else pair.margin for pair in pairs], np.float32)
+    return PairDataset(tuple(sides[0]), tuple(sides[1]), margins, pad_id=padding_id(tokenizer), pad_to=pad_to)
+
+
+def padding_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """The id to pad with; without one, the end of sequence or 0 (pads are masked, any id will do)."""
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return PairDataset(tuple(sides[0]), tuple(sides[1]), margins, pad_id=int(pad_id or 0), pad_to=pad_to)
+    return int(pad_id or 0)

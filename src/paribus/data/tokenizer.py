@@ -31,7 +31,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '" + START + ROLES["assistant"] + "' }}{% endif %}"
 )
-"""Turns as in the Cohere layout; the generation block marks exactly what an assistant turn must learn, its end included."""
+"""Turns as in the Cohere layout; the generation block marks what an assistant turn must learn, its end included."""
 
 MINIMUM_VOCABULARY = 256 + len(SPECIAL_TOKENS)
 
