@@ -18,7 +18,7 @@ def make_plan(study: Study, settings: Settings) -> Plan:
     arms = study.build(settings)
     _check_arms(study, arms)
     contrasts = _resolved(study.contrasts, settings)
-    claims = _resolved(study.claims, settings)
+    claims = study.claims_at(settings)
     _check_names(study, contrasts, claims)
     notices = [line for c in contrasts for line in check_contrast(c, arms[c.arm], arms[c.baseline])]
     result = _analysis(study, settings, arms, contrasts, claims)

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import StoreError
+from pydantic import ValidationError
+
+from paribus.errors import ConfigError, StoreError
+from paribus.lab.ledger import Ledger
 from paribus.lab.results import StudyResult
 from paribus.lab.runner import RunReport, read_result, run_plan
 from paribus.lab.settings import Settings
@@ -35,6 +38,27 @@ def run_study(
     if not report.ok:
         raise StoreError(failure_text(report, opened))
     return read_result(plan, opened)
+
+
+def last_settings(study: Study, store: Store, scale: str) -> Settings | None:
+    """The settings of the study's last finished run at a scale in this store; None if there is none.
+
+    Raises ``ConfigError`` if the study's settings have other fields by now.
+    """
+    with Ledger(store.ledger_path) as ledger:
+        found = ledger.rows(
+            "select settings from runs where study = ? and scale = ? and state = 'done' order by ended desc limit 1",
+            (study.name, scale),
+        )
+    if not found:
+        return None
+    try:
+        return study.settings.model_validate_json(found[0]["settings"])
+    except ValidationError as error:
+        raise ConfigError(
+            f"The last finished run of {study.name!r} at scale {scale!r} had settings that this version does not read "
+            f"({error.errors(include_url=False)[0]['loc']}); run the study again."
+        ) from error
 
 
 def failure_text(report: RunReport, store: Store) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -36,6 +36,23 @@ class Settings(BaseModel):
         for text in overrides:
             _apply(cls, data, text)
         return _validated(cls, {**data, "scale": scale})
+
+    def overrides(self) -> list[str]:
+        """What differs from the scale's preset, as ``a.b=c`` texts: ``at(scale, overrides)`` gives these settings."""
+        return [f"{key}={json.dumps(value)}" for key, value in _changes(type(self).at(self.scale), self, "")]
+
+
+def _changes(old: BaseModel, new: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Dotted fields with another value, in order; a nested model of another class counts as one value."""
+    dumped = new.model_dump(mode="json")
+    for name in type(new).model_fields:
+        before, after = getattr(old, name), getattr(new, name)
+        if before == after:
+            continue
+        if isinstance(after, BaseModel) and type(before) is type(after):
+            yield from _changes(before, after, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", dumped[name]
 
 
 def _apply(model: type[BaseModel], data: dict[str, Any], text: str) -> None:

@@ -31,6 +31,12 @@ class Store:
         self._open()
         self.locks = Locks(self.root / "locks")
 
+    @classmethod
+    def existing(cls, root: Path | str) -> "Store | None":
+        """The store in a folder; None where there is nothing yet (nothing is created). Raises as opening does."""
+        folder = Path(root)
+        return cls(folder) if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) else None
+
     def _open(self) -> None:
         marker = self.root / "store.json"
         try:

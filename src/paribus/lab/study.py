@@ -123,6 +123,10 @@ class Study:
         """The study's settings at a scale, with ``a.b=c`` overrides."""
         return self.settings.at(scale, overrides)
 
+    def claims_at(self, settings: Settings) -> tuple[Claim, ...]:
+        """The claims that are tested at these settings."""
+        return tuple(self.claims(settings) if callable(self.claims) else self.claims)
+
     def plan(self, settings: Settings | None = None) -> "Plan":
         """Build the graph and hold it against the declared contrasts. Runs nothing.
 
