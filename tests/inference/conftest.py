@@ -5,7 +5,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from paribus.inference.engine import GenerationRequest
+from paribus.inference.engine import GenerationRequest, ScoreRequest
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
 from paribus.records import Message
 
@@ -69,3 +69,14 @@ def asked(text: str, **settings) -> GenerationRequest:
 @pytest.fixture(scope="session")
 def ask():
     return asked
+
+
+@pytest.fixture(scope="session")
+def score():
+    """A score request with a one-turn prompt; its id is "prompt|completion"."""
+
+    def scored(text: str, completion: str) -> ScoreRequest:
+        messages = (Message(role="user", content=text),)
+        return ScoreRequest(id=f"{text}|{completion}", messages=messages, completion=completion)
+
+    return scored

@@ -29,7 +29,7 @@ class Chat:
 
     def prompts(self, conversations: Sequence[tuple[Message, ...]]) -> list[list[int]]:
         """Token ids of each conversation, opened for the assistant's turn."""
-        texts = {messages: self._render(messages, open_turn=True) for messages in dict.fromkeys(conversations)}
+        texts = {messages: self._render(turns(messages), open_turn=True) for messages in dict.fromkeys(conversations)}
         ids = dict(zip(texts, self._encode(list(texts.values())), strict=True))
         return [ids[messages] for messages in conversations]
 
@@ -39,8 +39,9 @@ class Chat:
         Raises ``EngineError`` where the template renders the prompt differently once it is answered.
         """
         prompts = self.prompts([request.messages for request in requests])
-        answered = [(*request.messages, Message(role="assistant", content=request.completion)) for request in requests]
-        wholes = self._encode([self._render(messages, open_turn=False) for messages in answered])
+        wholes = self._encode(
+            [self._render(turns(request.messages, request.completion), open_turn=False) for request in requests]
+        )
         for request, prompt, whole in zip(requests, prompts, wholes, strict=True):
             if whole[: len(prompt)] != prompt or len(whole) == len(prompt):
                 raise EngineError(
@@ -60,8 +61,8 @@ class Chat:
     @cached_property
     def _closing(self) -> list[int]:
         """What the template puts behind an answer, from its first special token on (the end of turn)."""
-        answered = (Message(role="user", content="a"), Message(role="assistant", content="b"))
-        rendered = [self._render(answered[:1], open_turn=True), self._render(answered, open_turn=False)]
+        asked = (Message(role="user", content="a"),)
+        rendered = [self._render(turns(asked), open_turn=True), self._render(turns(asked, "b"), open_turn=False)]
         prompt, whole = self._encode(rendered)
         special = set(self.tokenizer.all_special_ids)
         return list(dropwhile(lambda token: token not in special, whole[len(prompt) :]))
@@ -77,10 +78,15 @@ class Chat:
         """Cut what some templates add behind the end of turn (a newline, say): no model is asked to produce it."""
         return completion[: len(completion) - max(len(self._closing) - 1, 0)]
 
-    def _render(self, messages: tuple[Message, ...], *, open_turn: bool) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=open_turn))
+    def _render(self, conversation: list[dict[str, str]], *, open_turn: bool) -> str:
+        return str(self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=open_turn))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         # The template already wrote the special tokens, so the tokenizer must add none.
         return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
+
+
+def turns(messages: Sequence[Message], answer: str | None = None) -> list[dict[str, str]]:
+    """The conversation as chat templates take it, closed by ``answer`` (which, unlike a message, may be empty)."""
+    said = [{"role": message.role, "content": message.content} for message in messages]
+    return said if answer is None else [*said, {"role": "assistant", "content": answer}]
