@@ -4,7 +4,7 @@ The fixed router needs one generation a prompt, the reward router one of every t
 accuracy its choice is no better than the language's known expert (papers/aya-expanse.md section 6).
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paribus.errors import ConfigError, DataError
-from paribus.evaluation.items import ALL
+from paribus.evaluation.items import ALL, ItemRow
 from paribus.evaluation.prompts import cluster_of
 from paribus.feedback.arbiters import Gold, GoldArbiter, agreements, noise_for
 from paribus.feedback.routing import Experts, Pool, route
@@ -53,7 +53,7 @@ def sweep_arbiter_accuracy(
     *,
     accuracies: Sequence[float] = ACCURACIES,
     repeats: int = 5,
-    cluster: Callable[[Prompt], Hashable] = cluster_of,
+    cluster: Callable[[Prompt], str] = cluster_of,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -110,7 +110,7 @@ class _Run:
     """One draw of the noise: gold quality of the reward router's choice per prompt, and the arbiter's agreements."""
 
     quality: NDArray[np.float64]
-    agreements: list[tuple[str, Hashable, float]]
+    agreements: list[ItemRow]
 
     @classmethod
     def of(
@@ -120,7 +120,7 @@ class _Run:
         known: _Known,
         noise: float,
         seed: int,
-        cluster: Callable[[Prompt], Hashable],
+        cluster: Callable[[Prompt], str],
     ) -> "_Run":
         arbiter = GoldArbiter(known, noise=noise, seed=seed)
         scored = {prompt.id: _scored(arbiter, prompt, pool[prompt.id]) for prompt in prompts}
@@ -142,7 +142,7 @@ def _quality(prompts: Sequence[Prompt], chosen: Mapping[str, Completion], known:
 
 
 def _measured(runs: Sequence[_Run], language: str) -> float | None:
-    values = [value for run in runs for own, _, value in run.agreements if language in (ALL, own)]
+    values = [row.value for run in runs for row in run.agreements if language in (ALL, row.language)]
     return float(np.mean(values)) if values else None
 
 

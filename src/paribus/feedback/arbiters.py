@@ -5,7 +5,8 @@ Aya Expanse (arXiv 2412.04261) routes and ranks with an internal reward model, t
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paribus.errors import ConfigError, DataError, ModelError
+from paribus.evaluation.items import ALL, ItemRow, summarise
 from paribus.evaluation.prompts import cluster_of
 from paribus.records import Completion, Message, Prompt
 
@@ -202,7 +204,7 @@ def arbiter_accuracy(
     scored: Sequence[Completion],
     gold: Gold,
     *,
-    cluster: Callable[[Prompt], Hashable] = cluster_of,
+    cluster: Callable[[Prompt], str] = cluster_of,
     resamples: int = 1000,
 ) -> list[Accuracy]:
     """Pairwise accuracy of the scores of a pool against the truth, for all languages together and each alone.
@@ -212,11 +214,11 @@ def arbiter_accuracy(
     left out. Pairs and errors as in ``agreements``.
     """
     rows = agreements(prompts, scored, gold, cluster=cluster)
-    groups = ["all", *sorted({language for language, _, _ in rows})]
+    pairs = Counter(language for row in rows for language in (ALL, row.language))
+    found = summarise(rows, by_group=False, resamples=resamples) if rows else []
     return [
-        _accuracy(name, [row for row in rows if name in ("all", row[0])], resamples)
-        for name in groups
-        if any(name in ("all", row[0]) for row in rows)
+        Accuracy(row.language, row.interval.estimate, row.interval.low, row.interval.high, pairs[row.language])
+        for row in found
     ]
 
 
@@ -225,10 +227,10 @@ def agreements(
     scored: Sequence[Completion],
     gold: Gold,
     *,
-    cluster: Callable[[Prompt], Hashable] = cluster_of,
-) -> list[tuple[str, Hashable, float]]:
-    """(language, cluster, agreement) for every two different answers to one prompt that differ in gold score: 1 where
-    the scores order them as the gold ones do, 0.5 where the scores tie, else 0.
+    cluster: Callable[[Prompt], str] = cluster_of,
+) -> list[ItemRow]:
+    """One row for every two different answers to one prompt that differ in gold score: 1 where the scores order them as
+    the gold ones do, 0.5 where the scores tie, else 0.
 
     ``prompts`` are by id. Raises ``DataError`` for a completion without a score, or to a prompt that is not among them.
     """
@@ -237,7 +239,9 @@ def agreements(
         if prompt_id not in prompts:
             raise DataError(f"The completion {answers[0].id!r} answers {prompt_id!r}, which is not among the prompts.")
         prompt = prompts[prompt_id]
-        rows += [(prompt.language, cluster(prompt), value) for value in _agreements(prompt, answers, gold)]
+        for number, value in enumerate(_agreements(prompt, answers, gold)):
+            name = f"{prompt_id}/{number}"
+            rows.append(ItemRow("arbiter_accuracy", name, cluster(prompt), prompt.language, value, prompt.task))
     return rows
 
 
@@ -262,14 +266,3 @@ def _agreements(prompt: Prompt, answers: Sequence[Completion], gold: Gold) -> li
     return [
         0.5 if x == y else float((x > y) == (a > b)) for i, (a, x) in enumerate(marks) for b, y in marks[:i] if a != b
     ]
-
-
-def _accuracy(language: str, rows: Sequence[tuple[str, Hashable, float]], resamples: int) -> Accuracy:
-    from paribus.statistics import clustered_bootstrap, wilson
-
-    values, clusters = np.array([value for _, _, value in rows]), [cluster for _, cluster, _ in rows]
-    interval = clustered_bootstrap(values, clusters, resamples=resamples, rng=0)
-    if interval.width == 0 and values.mean() in (0.0, 1.0):
-        count = len(set(clusters))
-        interval = wilson(count if values.mean() == 1.0 else 0, count)
-    return Accuracy(language, float(values.mean()), interval.low, interval.high, len(rows))

@@ -1,6 +1,6 @@
-"""Judges compare two answers: the rule judge here, whose biases are known, and the engine judge, which asks a model.
+"""Judging under one name: the games, the engine judge, which asks a model, and the rule judge, defined here.
 
-The rule judge tests the machinery after it: the true win rate, position bias and length bias are what was planted.
+The rule judge is for testing the machinery after it: true win rate, position bias and length bias are what was planted.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from paribus.feedback.arbiters import Gold, unit_noise
 from paribus.feedback.engine_judge import EngineJudge, parse_label
-from paribus.feedback.games import Game, GameProtocol, Judge, Order, games, verdict
+from paribus.feedback.games import Game, GameProtocol, Judge, Order, games, parse_rates, verdict
 from paribus.records import Verdict, VerdictLabel
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RuleJudge",
     "games",
     "parse_label",
+    "parse_rates",
     "verdict",
 ]
 

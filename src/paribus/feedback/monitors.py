@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from paribus.feedback.arbiters import Gold
+from paribus.errors import DataError
+from paribus.feedback.arbiters import Gold, score_of
 from paribus.records import Completion, Prompt
 
 ErrorOf = Callable[[Prompt, str], str | None]
@@ -23,7 +25,9 @@ class Monitor:
 
     arbiter            raw arbiter score
     gold               gold score
-    gap                arbiter minus gold, both standardised with the first round's mean and deviation
+    gap                arbiter minus gold, both standardised with the first round's mean and deviation (1 where that
+                       is 0). An arbiter that is gold plus noise of its own never gains more than gold does, so a gap
+                       that grows is a gain in something else
     length             characters an answer; ``drift`` relative to the first round
     kl                 log pi(y|x) - log reference(y|x), in nats an answer, over the policy's own samples
     wrong_language     share of answers in another language
@@ -57,9 +61,8 @@ class Scale:
 
 
 def scale_of(prompts: Mapping[str, Prompt], scored: Sequence[Completion], gold: Gold) -> Scale:
-    """The yardstick of a run, from its first round's samples."""
-    marks = np.array([gold(prompts[row.prompt_id], row.text) for row in scored])
-    scores = np.array([row.score or 0.0 for row in scored])
+    """The yardstick of a run, from its first round's samples; errors as in ``monitor``."""
+    marks, scores = _marks_and_scores(prompts, scored, gold)
     length = float(np.mean([len(row.text) for row in scored]))
     return Scale((scores.mean(), scores.std() or 1.0), (marks.mean(), marks.std() or 1.0), max(length, 1e-9))
 
@@ -74,12 +77,14 @@ def monitor(
     scale: Scale,
 ) -> Monitor:
     """The signs of one round. ``reference_logprobs`` (n,) are of the same answers under the starting model; the
-    policy's own must be in ``meta["logprob"]``."""
-    marks = np.array([gold(prompts[row.prompt_id], row.text) for row in scored])
-    scores = np.array([row.score or 0.0 for row in scored])
+    policy's own must be in ``meta["logprob"]``.
+
+    Raises ``DataError`` for no samples, one without a score or log-probability, or another number of references.
+    """
+    marks, scores = _marks_and_scores(prompts, scored, gold)
     errors = [error_of(prompts[row.prompt_id], row.text) for row in scored]
     length = float(np.mean([len(row.text) for row in scored]))
-    own = np.array([row.meta["logprob"] for row in scored], dtype=np.float64)
+    drifts = _logprobs(scored) - _references(reference_logprobs, len(scored))
     z_arbiter = (scores.mean() - scale.arbiter[0]) / scale.arbiter[1]
     z_gold = (marks.mean() - scale.gold[0]) / scale.gold[1]
     return Monitor(
@@ -89,11 +94,36 @@ def monitor(
         gap=float(z_arbiter - z_gold),
         length=length,
         drift=length / scale.length - 1,
-        kl=float((own - np.asarray(reference_logprobs)).mean()),
+        kl=float(drifts.mean()),
         wrong_language=float(np.mean([error == "wrong_language" for error in errors])),
         exact_match=float(np.mean([error is None for error in errors])),
         distinct=_distinct(scored),
     )
+
+
+def _marks_and_scores(
+    prompts: Mapping[str, Prompt], scored: Sequence[Completion], gold: Gold
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not scored:
+        raise DataError("The round has no samples, so there is nothing to watch; sample from its policy first.")
+    marks = [gold(prompts[row.prompt_id], row.text) for row in scored]
+    return np.array(marks, np.float64), np.array([score_of(row) for row in scored])
+
+
+def _logprobs(scored: Sequence[Completion]) -> NDArray[np.float64]:
+    for row in scored:
+        if row.meta.get("logprob") is None:
+            raise DataError(
+                f"The sample {row.id!r} has no meta['logprob'], so its distance from the start is unknown; sample with "
+                "an engine that gives log-probabilities."
+            )
+    return np.array([row.meta["logprob"] for row in scored], np.float64)
+
+
+def _references(logprobs: Sequence[float], samples: int) -> NDArray[np.float64]:
+    if len(logprobs) != samples:
+        raise DataError(f"There are {samples} samples and {len(logprobs)} reference log-probabilities; give one each.")
+    return np.asarray(logprobs, np.float64)
 
 
 def _distinct(scored: Sequence[Completion]) -> float:

@@ -21,7 +21,7 @@ class PairStatistics:
 
     dropped_ties      best and worst scored alike, or are the same text
     dropped_empty     the best answer is empty
-    dropped_single    fewer than two answers
+    dropped_single    fewer than two answers (failed requests are no answers)
     margin            mean score difference (0 where margins are unknown)
     length_gap        mean characters of chosen minus rejected
     chosen_longer     share of pairs whose chosen answer is the longer one: what a policy will learn about length
@@ -72,7 +72,8 @@ def translationese_pairs(
     """Pairs of a native strong answer over a machine-translated weak English one (both by prompt id).
 
     RLHF Can Speak Many Languages (arXiv 2407.02552): the policy is pushed away from translated text. Prompts without
-    both texts raise ``DataError``; pairs whose texts are equal are dropped as ties, empty native answers counted.
+    both texts raise ``DataError``; pairs whose texts are equal are dropped as ties, and empty texts (an empty
+    translation would teach length, not language) as empty.
     """
     pairs, ties, empty = [], 0, 0
     for prompt in prompts:
@@ -83,7 +84,7 @@ def translationese_pairs(
         if native[prompt.id] == translated[prompt.id]:
             ties += 1
             continue
-        if not native[prompt.id].strip():
+        if not (native[prompt.id].strip() and translated[prompt.id].strip()):
             empty += 1
             continue
         pairs.append(
@@ -122,9 +123,11 @@ def best_of_n(prompts: Sequence[Prompt], scored: Sequence[Completion], *, seed: 
 
 
 def by_prompt(scored: Sequence[Completion]) -> dict[str, list[Completion]]:
-    """Completions by prompt id. Raises ``DataError`` for one without a finite score."""
+    """Answers by prompt id, failed requests left out. Raises ``DataError`` for one without a finite score."""
     grouped: dict[str, list[Completion]] = defaultdict(list)
     for row in scored:
+        if row.finish == "error":
+            continue  # its empty text is the engine's doing, and no policy should learn from it
         score_of(row)
         grouped[row.prompt_id].append(row)
     return grouped

@@ -65,15 +65,20 @@ def build_pool(completions: Sequence[Completion], teachers: TeacherPool) -> dict
 @dataclass(frozen=True)
 class Experts:
     """Who is best in each language, and who is best on average: read off a development pool by ``find_experts``, or
-    given by hand.
+    given by hand. ``overall`` is None where no teacher may answer every language.
     """
 
     by_language: Mapping[str, str]
-    overall: str
+    overall: str | None = None
 
 
 def find_experts(pool: Pool) -> Experts:
-    """Read the experts off a development pool. The single teacher must be able to answer every language."""
+    """Read the experts off a scored development pool; the one overall has the best mean over languages.
+
+    Raises ``DataError`` for an empty pool or an answer without a score.
+    """
+    if not pool:
+        raise DataError("The development pool is empty, so no expert can be read off it; give it scored answers.")
     sums: dict[tuple[str, str], list[float]] = defaultdict(list)
     for answers in pool.values():
         for teacher, row in answers.items():
@@ -82,10 +87,8 @@ def find_experts(pool: Pool) -> Experts:
     languages = sorted({language for language, _ in means})
     by_language = {lang: max((m, t) for (own, t), m in means.items() if own == lang)[1] for lang in languages}
     everywhere = [t for t in {t for _, t in means} if all((lang, t) in means for lang in languages)]
-    if not everywhere:
-        raise ConfigError("No teacher answers every language, so there is no single best one; register one for all.")
-    overall = max((float(np.mean([means[lang, t] for lang in languages])), t) for t in everywhere)[1]
-    return Experts(by_language, overall)
+    averages = [(float(np.mean([means[lang, t] for lang in languages])), t) for t in everywhere]
+    return Experts(by_language, max(averages)[1] if averages else None)
 
 
 def route(
@@ -103,12 +106,15 @@ def route(
         experts: for ``single`` and ``fixed``, from development prompts.
         learned: for ``learned``: prompt id -> teacher, predicted from the prompt alone.
         seed: of ``random``, and of ties of ``reward``.
+
+    Raises ``ConfigError`` for an unknown router, one that lacks what it decides by, or a choice that the registry does
+    not allow, and ``DataError`` for a prompt that is not in the pool.
     """
     if router not in get_args(RouterName):
         raise ConfigError(f"There is no router {router!r}; use one of {', '.join(get_args(RouterName))}.")
     chosen = {}
     for prompt in prompts:
-        answers = _answers(pool, prompt)
+        answers = answers_to(prompt, pool)
         teacher = _teacher(router, prompt, answers, experts, learned, seed)
         if teacher not in answers:
             raise ConfigError(
@@ -119,7 +125,8 @@ def route(
     return chosen
 
 
-def _answers(pool: Pool, prompt: Prompt) -> Mapping[str, Completion]:
+def answers_to(prompt: Prompt, pool: Pool) -> Mapping[str, Completion]:
+    """A prompt's answers by teacher; ``DataError`` where the pool has none."""
     if prompt.id not in pool:
         raise DataError(f"The pool has no answer to the prompt {prompt.id!r} ({prompt.language}); complete it first.")
     return pool[prompt.id]
@@ -147,6 +154,11 @@ def _teacher(
     if experts is None:
         raise ConfigError(f"The {router} router needs the experts of a development pool; pass experts=.")
     if router == "single":
+        if experts.overall is None:
+            raise ConfigError(
+                "No teacher answers every language, so there is no single best one; register one for all languages, or "
+                "leave the single router out."
+            )
         return experts.overall
     if prompt.language not in experts.by_language:
         raise ConfigError(
@@ -181,7 +193,8 @@ class RoutingReport:
     agreement         share of prompts on which the chosen teacher's score equals the best one's (the reward router's
                       choice, with its ties); ``agreement_by_language`` the same for each language
     gold              mean gold score of the chosen answers, over all and by language
-    generated_tokens  tokens the router had to have generated; ``scorings`` the arbiter calls
+    generated_tokens  tokens the router had to have generated; ``scorings`` the arbiter calls. What experts and the
+                      learned router were read off, the development pool, is common to them and not counted
     """
 
     router: str
