@@ -78,6 +78,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text stays readable on a narrow terminal, and every error reads `Error: ...`
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 studies.register(app)

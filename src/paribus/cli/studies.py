@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_studies() -> None:
-    """Show the ten studies: their question, whether they can be run, how many claims they test."""
+    """Show the ten studies. For each: its question, whether it can be run, how many claims it tests."""
     from paribus.cli.tables import print_catalogue
 
     print_catalogue()
@@ -53,7 +53,7 @@ def plan(
     seed_count: SeedCount = None,
     changes: Overrides = None,
 ) -> None:
-    """Price a study before it starts, and show what it compares with what. Runs nothing."""
+    """Price a study and show what it compares. Runs nothing."""
     from paribus.cli.tables import print_plan
     from paribus.lab import Store, price
     from paribus.lab.runner import default_workers
@@ -82,7 +82,7 @@ def run(
     verify: Annotated[bool, typer.Option(help="Check what is there against its checksums first.")] = True,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines even on a terminal.")] = False,
 ) -> None:
-    """Build what is missing, test the claims, write the report; the last line printed is the report's path.
+    """Build what is missing, write the report. The last line printed is the report's path.
 
     Ctrl-C stops cleanly; the same command goes on where it stopped.
     """
@@ -118,7 +118,7 @@ def status(
     changes: Overrides = None,
     everything: Annotated[bool, typer.Option("--all", help="One line for every stage.")] = False,
 ) -> None:
-    """Show what is done, running, failed or out of date, and why. Runs and changes nothing."""
+    """Show what is done, failed, out of date. Says why; runs and changes nothing."""
     from paribus.cli.tables import print_status
     from paribus.lab import Store
     from paribus.lab import status as status_of
@@ -139,7 +139,7 @@ def report(
     seed_count: SeedCount = None,
     changes: Overrides = None,
 ) -> None:
-    """Write the report again from what is stored; without --set or --seed-count, that of the last finished run."""
+    """Write the report again from stored records. Without --set or --seed-count: that of the last finished run."""
     from paribus.lab import read_result
     from paribus.lab.running import last_settings
 
@@ -151,7 +151,7 @@ def report(
 
 
 def scoreboard(store: StoreFolder = DEFAULT_STORE) -> None:
-    """Show every claim of every study that was run: supported, contradicted or unresolved, with intervals and cost."""
+    """Show the verdict on every claim. Covers every study run in the store, with intervals and cost."""
     from rich.console import Console
 
     from paribus.lab import Ledger

@@ -1,6 +1,8 @@
 """Tables of the study commands for a terminal: the catalogue, a priced plan, a status."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,11 +10,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from paribus.lab import Plan, Price, Status
-    from paribus.lab.pricing import PriceRow
+    from paribus.lab.budget import Cost
+    from paribus.lab.comparison import Differences
     from paribus.lab.state import StageStatus
 
-CURRENCIES = ("tokens", "flops", "generated_tokens", "calls", "parameters")
-HEADINGS = ("Trained tokens", "Compute", "Generated tokens", "Calls", "Parameters")
+NARROW = 80
+"""Below this many columns a price is one cell of text, not a column for each currency."""
+
+LONGEST_VALUE = 100
+"""Characters of a changed value that a status shows."""
+
+_FOLLOWING = ("inputs", "arms")
+"""What changes in a stage because something before it did: its inputs, and in the analysis the list of arms."""
+_WORDS = {"greater": "above", "less": "below", "equivalent": "equal to", "different": "other than"}
 
 
 def print_catalogue() -> None:
@@ -32,27 +42,44 @@ def print_plan(plan: "Plan", price: "Price", workers: int) -> None:
     console = _console()
     console.print(f"{plan.study.title} ({plan.study.name}, {plan.settings.scale} scale)", style="bold", markup=False)
     console.print(plan.study.question, markup=False)
-    console.print(_price_table(price))
+    console.print(_price_table(price, console.width))
     console.print(_hours(price, workers), markup=False, highlight=False)
     console.print(_arms_table(plan))
     console.print(_contrasts_table(plan))
     for notice in plan.notices:
-        console.print(f"note: {notice}", markup=False, highlight=False)
+        console.print(f"note: {notice}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _price_table(price: "Price") -> "Table":
-    table = _table("Stages to run", "Stage", "Done", "To do", *HEADINGS, "Time")
+def _price_table(price: "Price", width: int) -> "Table":
+    """One row for each label and a total; currencies in which nothing is to be spent have no column."""
+    from paribus.lab.budget import CURRENCIES
+    from paribus.report.formatting import show_seconds
+
+    spent = [name for name in CURRENCIES if name != "seconds" and price.todo.get(name)]
+    columns = ["To spend"] if width < NARROW else [_heading(name) for name in spent]
+    table = _table("Stages", "Stage", "Done", *columns, "Time")
     for row in price.rows:
-        table.add_row(row.label, str(row.done), str(row.stages - row.done), *_price_cells(row))
+        time = show_seconds(row.seconds) if row.seconds else ""
+        table.add_row(row.label, f"{row.done}/{row.stages}", *_amounts(row.todo, spent, width), time)
+    table.add_section()
+    total = f"{price.stages_done}/{price.stages_done + price.stages_todo}"
+    table.add_row("all", total, *_amounts(price.todo, spent, width), show_seconds(sum(r.seconds for r in price.rows)))
     return table
 
 
-def _price_cells(row: "PriceRow") -> list[str]:
-    from paribus.report.formatting import show_cost, show_seconds
+def _amounts(cost: "Cost", spent: Sequence[str], width: int) -> list[str]:
+    from paribus.report.formatting import show_cost
 
-    amounts = [row.todo.get(currency) for currency in CURRENCIES]
-    cells = [show_cost(name, amount) if amount else "" for name, amount in zip(CURRENCIES, amounts, strict=True)]
-    return [*cells, show_seconds(row.seconds) if row.seconds else ""]
+    texts = {name: show_cost(name, cost.get(name)) for name in spent if cost.get(name)}
+    if width >= NARROW:
+        return [texts.get(name, "").removesuffix("FLOP").rstrip() for name in spent]
+    return [", ".join(text if name == "flops" else f"{text} {_heading(name).lower()}" for name, text in texts.items())]
+
+
+def _heading(currency: str) -> str:
+    return {"flops": "FLOP", "generated_tokens": "Generated", "parameters": "Params"}.get(
+        currency, currency.capitalize()
+    )
 
 
 def _hours(price: "Price", workers: int) -> str:
@@ -84,49 +111,71 @@ def _contrasts_table(plan: "Plan") -> "Table":
     return table
 
 
-_WORDS = {"greater": "above", "less": "below", "equivalent": "equal to", "different": "other than"}
-
-
 def print_status(status: "Status", everything: bool) -> None:
     """How many stages are in each state, then what wants attention; with ``everything`` one line for every stage."""
     console = _console()
     console.print(", ".join(f"{n} {state}" for state, n in status.counts.items()), style="bold", highlight=False)
-    lines = str(status).splitlines()[1:] if everything else _attention(status.stages)
+    lines = [line for row in status.stages for line in _stage(row)] if everything else _attention(status.stages)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def _stage(row: "StageStatus") -> Iterable[str]:
+    yield f"{row.state:<8} {row.title}  {row.address}{f'  ({row.detail})' if row.detail else ''}"
+    yield from _changes(row.differences)
+    if row.changed_sources:
+        yield f"         source changed since it was built: {', '.join(row.changed_sources)}"
+
+
+def _changes(differences: "Differences") -> Iterable[str]:
+    return (f"         {key}: {_short(old)} -> {_short(new)}" for key, (old, new) in differences.items())
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+
+
 def _attention(stages: Sequence["StageStatus"]) -> Iterable[str]:
-    """Running, failed, damaged and stale stages, what is missing by label, and which source has changed."""
-    followers = 0
+    """Single stages that run, failed or are damaged; groups of those that are stale, blocked or missing; old source."""
     for row in stages:
-        own = {key: pair for key, pair in row.differences.items() if not key.startswith("inputs")}
-        if row.state == "stale" and not own:
-            followers += 1
-        elif row.state in ("running", "failed", "damaged", "stale") or row.detail:
-            yield f"{row.state:<8} {row.title}  {row.address}{f'  ({row.detail})' if row.detail else ''}"
-            yield from (f"         {key}: {old!r} -> {new!r}" for key, (old, new) in own.items())
-    if followers:
-        yield f"stale    {_count(followers, 'more stage')}, because their inputs are"
-    yield from _missing(stages)
+        if row.state in ("running", "failed", "damaged") or (row.state == "done" and row.detail):
+            yield from _stage(replace(row, changed_sources=()))
+    yield from _stale(stages)
+    for state in ("blocked", "missing"):
+        labels = Counter(row.label for row in stages if row.state == state)
+        if labels:
+            yield f"{state:<8} {', '.join(_times(label, n) for label, n in labels.items())}"
     yield from _changed_sources(stages)
 
 
-def _missing(stages: Sequence["StageStatus"]) -> Iterable[str]:
-    counts: dict[str, int] = {}
+def _stale(stages: Sequence["StageStatus"]) -> Iterable[str]:
+    """Stale stages with the same label and the same changes are one entry; those with other inputs only are counted."""
+    groups: dict[tuple[str, ...], int] = {}
+    followers = 0
     for row in stages:
-        if row.state == "missing":
-            counts[row.label] = counts.get(row.label, 0) + 1
-    if counts:
-        yield "missing  " + ", ".join(f"{label} ({n})" if n > 1 else label for label, n in counts.items())
+        own = {key: pair for key, pair in row.differences.items() if key.partition(".")[0] not in _FOLLOWING}
+        if row.state == "stale" and own:
+            key = (row.label, *_changes(own))
+            groups[key] = groups.get(key, 0) + 1
+        followers += row.state == "stale" and not own
+    for (label, *changes), number in groups.items():
+        yield f"stale    {_times(label, number)}"
+        yield from changes
+    if followers:
+        yield f"stale    {followers} more, because their inputs are"
 
 
 def _changed_sources(stages: Sequence["StageStatus"]) -> Iterable[str]:
     old = [row for row in stages if row.changed_sources]
     if old:
         modules = dict.fromkeys(module for row in old for module in row.changed_sources)
-        yield f"source   changed since {_count(len(old), 'finished stage')} were built: {', '.join(modules)}"
+        yield f"source   {_count(len(old), 'finished stage')} built by code that has changed: {', '.join(modules)}"
         yield "         They are reused; raise the version of a stage whose meaning changed."
+
+
+def _times(label: str, number: int) -> str:
+    return label if number == 1 else f"{label} ({number})"
 
 
 def _count(number: int, noun: str) -> str:
@@ -143,7 +192,7 @@ def _table(title: str, *columns: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in columns:
         table.add_column(column, no_wrap=column == columns[0])
     return table

@@ -72,7 +72,7 @@ def _stage_status(
         return StageStatus(address, handle.label, title, "running", f"process {owner.pid} on {owner.host}")
     row = known.get(address, {})
     if row.get("state") in ("failed", "blocked"):
-        detail = f"{row['error']} Log: {store.log(address)}" if row["state"] == "failed" else row["error"]
+        detail = f"{row['error'].rstrip('.')}. Log: {store.log(address)}" if row["state"] == "failed" else row["error"]
         return StageStatus(address, handle.label, title, row["state"], detail)
     return _stale(plan, store, handle, title, last)
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paribus.errors import StoreError
 from paribus.report.formatting import show_plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,19 @@ def clean(text: str) -> str:
 
 
 def write_page(text: str, path: Path) -> Path:
-    """Write the page whole or not at all (temporary file beside it, fsync, rename); makes missing folders."""
+    """Write the page whole or not at all (temporary file beside it, fsync, rename); makes missing folders.
+
+    Raises ``StoreError`` where that is not possible.
+    """
+    try:
+        return _write_page(text, path)
+    except OSError as error:
+        raise StoreError(
+            f"The page {path} cannot be written ({error}); free its place, or use another store."
+        ) from error
+
+
+def _write_page(text: str, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
