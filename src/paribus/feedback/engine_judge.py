@@ -16,7 +16,7 @@ from typing import Literal
 from paribus.errors import ConfigError, EngineError
 from paribus.feedback.arbiters import unit_noise
 from paribus.feedback.games import Game, verdict
-from paribus.inference.engine import Engine, GenerationRequest
+from paribus.inference.engine import Engine, GenerationRequest, Reply
 from paribus.languages import get
 from paribus.records import Message, Verdict, VerdictLabel
 
@@ -95,7 +95,7 @@ class EngineJudge:
         return self.engine.name
 
     def judge(self, games: Sequence[Game]) -> list[Verdict]:
-        """Ask for a verdict on every game; a request that failed is an unparsed game with the failure as its reply.
+        """Ask for a verdict on every game; a request that failed is an unparsed game, its reason in ``meta["error"]``.
 
         Raises ``EngineError`` if every request failed.
         """
@@ -104,10 +104,13 @@ class EngineJudge:
             raise EngineError(
                 f"All {len(games)} requests to the judge {self.identity} failed; the first said: {replies[0].error}"
             )
-        return [
-            verdict(game, self.identity, parse_label(reply.text, self.labels), reply.error or reply.text)
-            for game, reply in zip(games, replies, strict=True)
-        ]
+        return [self._verdict(game, reply) for game, reply in zip(games, replies, strict=True)]
+
+    def _verdict(self, game: Game, reply: Reply) -> Verdict:
+        row = verdict(game, self.identity, parse_label(reply.text, self.labels), reply.error or reply.text)
+        if reply.finish != "error":
+            return row
+        return row.model_copy(update={"meta": {**row.meta, "error": reply.error or "no reason given"}})
 
     def _request(self, game: Game) -> GenerationRequest:
         key = (game.prompt.id, game.prompt.language, game.a.model, game.b.model, game.order)
