@@ -156,10 +156,16 @@ def test_the_cache_answers_another_engine(server, make, ask, tmp_path):
     assert (engine.usage.calls, engine.usage.cache_hits, engine.usage.price) == (0, 4, 0.0)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"max_tokens": 65}, {"temperature": 0.5}, {"top_p": 0.9}, {"seed": 1}, {"messages": (Message(role="system", content="a"),)}],
-)  # fmt: skip
+CHANGES = [
+    {"max_tokens": 65},
+    {"temperature": 0.5},
+    {"top_p": 0.9},
+    {"seed": 1},
+    {"messages": (Message(role="system", content="a"),)},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_any_changed_setting_is_another_request(server, make, ask, tmp_path, change):
     engine = make(cache=tmp_path / "c.sqlite")
     engine.generate([ask("a")])
@@ -265,7 +271,7 @@ def test_a_hanging_server_times_out_and_is_asked_again(server, make, ask):
 def test_a_server_that_is_not_there_ends_the_call(server, make, ask, waits):
     server.close()
     engine = EndpointEngine(server.url, "m", sleep=waits.append, retries=1, concurrency=2)
-    with pytest.raises(EngineError, match="20 requests in a row failed after all retries.*could not be reached"):
+    with pytest.raises(EngineError, match=r"20 requests in a row failed after all retries.*could not be reached"):
         engine.generate([ask(f"q{i}") for i in range(100)])
     assert engine.usage.calls < 100
 
@@ -494,5 +500,5 @@ def test_a_server_that_does_not_echo_is_named(server, make, tokenizer, score, bo
 
 def test_a_score_that_failed_is_an_error_with_its_request(server, make, tokenizer, score):
     server.rule = lambda _: Answer({"error": {"message": "too long"}}, status=400)
-    with pytest.raises(EngineError, match="Score request 'hi|yes' failed: .*too long"):
+    with pytest.raises(EngineError, match=r"Score request 'hi\|yes' failed: .*too long"):
         make(tokenizer=tokenizer).logprobs([score("hi", "yes")])
