@@ -99,7 +99,7 @@ class EngineJudge:
 
         Raises ``EngineError`` if every request failed.
         """
-        replies = self.engine.generate([self._request(game) for game in games])
+        replies = self.engine.generate([self.request(game) for game in games])
         if games and all(reply.finish == "error" for reply in replies):
             raise EngineError(
                 f"All {len(games)} requests to the judge {self.identity} failed; the first said: {replies[0].error}"
@@ -112,7 +112,8 @@ class EngineJudge:
             return row
         return row.model_copy(update={"meta": {**row.meta, "error": reply.error or "no reason given"}})
 
-    def _request(self, game: Game) -> GenerationRequest:
+    def request(self, game: Game) -> GenerationRequest:
+        """What the engine is asked about a game."""
         key = (game.prompt.id, game.prompt.language, game.a.model, game.b.model, game.order)
         # The code differs from game to game, so an answer cannot close its own frame and speak as the rules.
         code = f"{int(unit_noise('marker', self.seed, *key) * 16**10):010x}"

@@ -213,10 +213,15 @@ class RoutingReport:
 
 
 def routing_report(
-    router: RouterName, prompts: Sequence[Prompt], pool: Pool, chosen: Mapping[str, Completion], gold: Gold
+    router: RouterName,
+    prompts: Sequence[Prompt],
+    pool: Pool,
+    chosen: Mapping[str, Completion],
+    gold: Gold | None = None,
 ) -> RoutingReport:
-    """Describe a routing of a scored pool. Raises ``DataError`` for a completion without a token count: cost is part of
-    the report.
+    """Describe a routing of a scored pool; without ``gold`` (no known truth) that part of the report is empty.
+
+    Raises ``DataError`` for a completion without a token count: cost is part of the report.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     marks: dict[str, list[float]] = defaultdict(list)
@@ -226,7 +231,8 @@ def routing_report(
         counts[prompt.language][row.model] += 1
         best = max(map(score_of, pool[prompt.id].values()))
         for group in ("all", prompt.language):
-            marks[group].append(gold(prompt, row.text))
+            if gold is not None:
+                marks[group].append(gold(prompt, row.text))
             agreed[group].append(score_of(row) == best)
     agreement = {group: float(np.mean(values)) for group, values in sorted(agreed.items())}
     asked = [row for p in prompts for row in (pool[p.id].values() if router == "reward" else [chosen[p.id]])]
