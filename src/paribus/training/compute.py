@@ -1,8 +1,8 @@
 """How to compute: number format, attention kernel and compilation, chosen by a short self-test on this machine.
 
-On CPUs with bf16 matrix units, bf16 autocast with eager attention is up to twice as fast as fp32 (SDPA's backward is slow
-in bf16 there); on others it loses. So it is measured, not assumed. The choice changes rounding: callers record it, and
-a resumed run takes the choice of its checkpoint.
+On CPUs with bf16 matrix units, bf16 autocast with eager attention is up to twice as fast as fp32 (SDPA's backward is
+slow in bf16 there); on others it loses. So it is measured, not assumed. The choice changes rounding: callers record it,
+and a resumed run takes the choice of its checkpoint.
 """
 
 import shutil

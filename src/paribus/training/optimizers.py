@@ -66,11 +66,11 @@ class PairedOptimizer(Optimizer):
         for member in self.members:
             member.zero_grad(set_to_none)
 
-    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(self) -> dict[str, Any]:
         """State of both, by place."""
         return {str(place): member.state_dict() for place, member in enumerate(self.members)}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # type: ignore[override]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore both."""
         for place, member in enumerate(self.members):
             member.load_state_dict(state_dict[str(place)])

@@ -11,7 +11,7 @@ class LoraSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(default=8, ge=1)
-    alpha: float = 16.0
+    alpha: float = Field(default=16.0, gt=0)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     targets: tuple[str, ...] = ()
 
@@ -24,7 +24,7 @@ class TrainSettings(BaseModel):
         batch_size: rows a step, all accumulated micro-batches together.
         learning_rate: peak.
         warmup_steps: linear warm-up from zero.
-        schedule: what follows the warm-up, down to ``min_learning_rate_ratio`` of the peak at the last step.
+        schedule: what follows the warm-up, falling towards ``min_learning_rate_ratio`` of the peak (see ``rate_at``).
         weight_decay: decoupled; matrices only (no norms, biases or embeddings).
         max_grad_norm: global gradient-norm clip (0 = none).
         gradient_accumulation: micro-batches a step; the step is the same as without, up to rounding.

@@ -1,12 +1,13 @@
 """One training loop for every objective: transformers' Trainer over our batch stream.
 
 The stream decides what step n sees, so a resumed run reads exactly what it would have read; Trainer brings accelerate
-(FSDP2, DeepSpeed), checkpoints of optimizer and random state, and trackers by configuration.
+(DDP, FSDP2, DeepSpeed by configuration) and checkpoints of optimizer and random state.
 """
 
-import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +21,13 @@ from transformers.trainer_callback import PrinterCallback
 from paribus.data.stream import BatchStream
 from paribus.errors import ConfigError, ModelError
 from paribus.training import checkpoints
+from paribus.training.adapters import with_lora
 from paribus.training.compute import ComputePath, self_test
 from paribus.training.objectives.base import Batch, Objective
 from paribus.training.optimizers import build_optimizer
+from paribus.training.preparation import prepared
+from paribus.training.schedule import rate_at
 from paribus.training.settings import TrainSettings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,45 +75,53 @@ def train(
 ) -> TrainResult:
     """Train ``model`` in place (its adapters, with LoRA) and return what was spent.
 
-    With ``checkpoint_dir`` and ``settings.checkpoint_every`` the run resumes from the newest sound checkpoint there; on a
-    CPU a run killed at any moment and resumed ends with the very weights of an uninterrupted one.
+    With ``checkpoint_dir`` and ``settings.checkpoint_every`` the run resumes from the newest sound checkpoint there; on
+    a CPU a run killed at any moment and resumed ends with the very weights of an uninterrupted one. Everything but the
+    weights (evaluation mode, attention kernel, cache setting) is left as it was found. Under ``torchrun`` or
+    ``accelerate launch`` each process takes its share of every batch.
 
-    Raises ``ConfigError`` when the batch cannot be split as asked.
+    Raises ``ConfigError`` when the batch cannot be split as asked or the directory holds another run's checkpoints, and
+    ``ModelError`` when the loss stops being finite.
     """
-    if stream.batch_size % settings.gradient_accumulation:
-        raise ConfigError(
-            f"batch_size={stream.batch_size} cannot be split into {settings.gradient_accumulation} equal micro-batches."
-        )
-    found = checkpoints.latest(checkpoint_dir) if checkpoint_dir is not None else None
+    identity = _identity(stream, objective, settings)
+    found = checkpoints.latest(checkpoint_dir, identity) if checkpoint_dir is not None else None
     path = _path_of(found, compute, settings.steps, device)
     if settings.lora is not None:
-        model = with_lora(model, settings)
-    if path.attention == "eager":
-        model.set_attn_implementation("eager")
+        model = with_lora(model, settings.lora, settings.seed)
+    result = TrainResult(model, path, steps=settings.steps)
+    if found:
+        result.history, result.resumed_at = list(found.extra["history"]), found.step
+        result.tokens, result.targets = found.extra["tokens"], found.extra["targets"]
     started = time.perf_counter()
-    with TemporaryDirectory() as scratch:
+    with prepared(model, path, settings), TemporaryDirectory() as scratch:
         arguments = _arguments(settings, path, checkpoint_dir or Path(scratch), device)
-        counters = dict(found[1]["counters"]) if found else {"tokens": 0, "targets": 0}
-        result = TrainResult(model, path, history=list(found[1]["history"]) if found else [], **counters)
-        runner = StreamTrainer(model, arguments, stream, objective, settings, result, on_step)
-        result.resumed_at = int(found[0].name.removeprefix("checkpoint-")) if found else 0
-        runner.train(resume_from_checkpoint=str(found[0]) if found else None)
-    result.steps, result.seconds = settings.steps, time.perf_counter() - started
-    result.flops = 6.0 * _counted_parameters(model) * result.tokens
+        runner = StreamTrainer(model, arguments, stream, objective, settings, result, identity, on_step)
+        runner.run(found.path if found else None)
+    result.seconds = time.perf_counter() - started
+    result.flops = 6.0 * counted_parameters(model) * result.tokens
     return result
 
 
-def _path_of(found: Any, compute: Literal["auto"] | ComputePath, steps: int, device: str) -> ComputePath:
+def _identity(stream: BatchStream, objective: Objective, settings: TrainSettings) -> dict[str, Any]:
+    """What a checkpoint must have in common with the run that resumes from it."""
+    settled = settings.model_dump(mode="json", exclude={"checkpoint_every"})
+    drawn = {"data_hash": stream.data_hash, "stream_seed": stream.seed, "stream_batch_size": stream.batch_size}
+    return settled | drawn | {"objective": repr(objective)}
+
+
+def _path_of(
+    found: checkpoints.Checkpoint | None, compute: Literal["auto"] | ComputePath, steps: int, device: str
+) -> ComputePath:
     # A resumed run must round as it did before, so the checkpoint's choice wins over a new self-test.
     if found:
-        return ComputePath.model_validate(found[1]["compute"])
+        return ComputePath.model_validate(found.extra["compute"])
     return self_test(steps, device=device) if compute == "auto" else compute
 
 
-def _counted_parameters(model: Any) -> int:
+def counted_parameters(model: Any) -> int:
     """Parameters that are multiplied: all but lookup tables, plus the output layer even when it is tied to one."""
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding))
-    head = getattr(model, "get_output_embeddings", lambda: None)()
+    head: Any = getattr(model, "get_output_embeddings", lambda: None)()
     tied = head is not None and head.weight is getattr(model.get_input_embeddings(), "weight", None)
     return sum(p.numel() for p in model.parameters()) - tables + (head.weight.numel() if tied else 0)
 
@@ -127,11 +137,9 @@ def _arguments(settings: TrainSettings, path: ComputePath, directory: Path, devi
         seed=settings.seed,
         use_cpu=device == "cpu",
         bf16=path.dtype == "bfloat16",
-        torch_compile=path.compile,
         activation_checkpointing=settings.activation_checkpointing,
         save_strategy="steps" if settings.checkpoint_every else "no",
         save_steps=settings.checkpoint_every or settings.steps,
-        save_total_limit=2,
         logging_strategy="no",
         logging_nan_inf_filter=False,
         report_to=[],
@@ -145,6 +153,9 @@ def _arguments(settings: TrainSettings, path: ComputePath, directory: Path, devi
 class StreamTrainer(Trainer):
     """Trainer whose data is a ``BatchStream`` and whose loss is an ``Objective``."""
 
+    # Trainer would otherwise divide by the number of micro-batches; the objective's weights make the mean exact.
+    loss_is_scaled_for_ga = True
+
     def __init__(
         self,
         model: Any,
@@ -153,15 +164,33 @@ class StreamTrainer(Trainer):
         objective: Objective,
         settings: TrainSettings,
         result: TrainResult,
+        identity: dict[str, Any],
         on_step: Callable[[StepReport], None] | None,
     ) -> None:
-        self.stream, self.objective, self.settings, self.result = stream, objective, settings, result
-        self.step_loss = 0.0
-        self.step_metrics: dict[str, float] = {}
+        self.stream = stream
+        self.objective: Objective = objective
+        self.settings = settings
+        self.result = result
+        self.identity = identity
+        self.shares: list[float] = []
+        self.step_sums: defaultdict[str, float] = defaultdict(float)
+        self.step_counts = [0, 0]
         super().__init__(model=model, args=arguments, callbacks=[_Recorder(self, on_step)])
         self.remove_callback(PrinterCallback)
-        # Trainer would otherwise divide by its own token count; the objective's weights do that exactly.
-        self.model_accepts_loss_kwargs = False
+        self.parts = settings.gradient_accumulation * self.accelerator.num_processes
+        if stream.batch_size % self.parts:
+            raise ConfigError(
+                f"batch_size={stream.batch_size} cannot be split into {self.parts} equal micro-batches "
+                f"({self.accelerator.num_processes} processes x gradient_accumulation={settings.gradient_accumulation})"
+                "; change one of them."
+            )
+
+    def run(self, checkpoint: Path | None) -> None:
+        """Train to the end, from a checkpoint if there is one; a finished run's weights are only loaded."""
+        if checkpoint is not None and self.result.resumed_at >= self.settings.steps:
+            self._load_from_checkpoint(str(checkpoint))
+            return
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
 
     def get_train_dataloader(self) -> Any:
         """Micro-batches from the step the state stands at; no skipping through those before it."""
@@ -170,67 +199,79 @@ class StreamTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: Any
     ) -> tuple[list[Batch], None]:
-        """All micro-batches of one step, and the weight that they share."""
+        """All micro-batches of one step, and the share of each in the step's mean loss."""
         samples = [next(epoch_iterator) for _ in range(num_batches)]
-        self.step_weight = self.share(sum(self.objective.weight(sample) for sample in samples))
-        self.step_loss, self.step_metrics = 0.0, {}
+        weights = [self.objective.weight(sample) for sample in samples]
+        # Gradients are averaged over processes, so each process divides by the mean weight of a process.
+        total = self.reduced([sum(weights)], "mean")[0]
+        self.shares = [weight / total for weight in weights]
+        self.step_sums, self.step_counts = defaultdict(float), [0, 0]
         return samples, None
 
-    def share(self, weight: float) -> float:
-        """Mean weight of a process: gradients are averaged over processes, so each divides by the mean."""
+    def reduced(self, values: Sequence[float], how: Literal["mean", "sum"]) -> Sequence[float]:
+        """Values brought together from all processes."""
         if self.accelerator.num_processes == 1:
-            return weight
-        total = self.accelerator.reduce(torch.tensor(weight, device=self.args.device), reduction="mean")
-        return float(total)
+            return values
+        together = torch.tensor(values, dtype=torch.float64, device=self.args.device)
+        return self.accelerator.reduce(together, reduction=how).tolist()
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The micro-batch's share of the step's mean loss, times the number of micro-batches that Trainer divides by."""
-        # Objectives call parts of a model; accelerate's own autocast covers only a call of the whole model.
-        with self.accelerator.autocast():
-            loss = self.objective.loss(model, inputs)
-        share = self.objective.weight(inputs) / self.step_weight
-        self._count(inputs, loss.targets)
-        self.step_loss += float(loss.value.detach()) * share
-        for name, metric in loss.metrics.items():
-            self.step_metrics[name] = self.step_metrics.get(name, 0.0) + float(metric) * share
-        return loss.value * (share * self.current_gradient_accumulation_steps)
-
-    def _count(self, inputs: Batch, targets: int) -> None:
+        """The micro-batch's share of the step's mean loss."""
+        loss = self.objective.loss(model, inputs)
+        share = self.shares.pop(0)
+        for name, value in {"loss": loss.value.detach(), **loss.metrics}.items():
+            self.step_sums[name] += float(value) * share
         present = inputs["segment_ids"] > 0 if "segment_ids" in inputs else inputs["attention_mask"]
-        self.result.tokens += int(present.sum())
-        self.result.targets += targets
+        self.step_counts[0] += int(present.sum())
+        self.step_counts[1] += loss.targets
+        return loss.value * share
+
+    def finish_step(self) -> dict[str, float]:
+        """Loss and metrics of the step over all micro-batches and processes; counts tokens and targets.
+
+        Raises ``ModelError`` if the loss is not finite.
+        """
+        tokens, targets = self.reduced(self.step_counts, "sum")
+        self.result.tokens += int(tokens)
+        self.result.targets += int(targets)
+        values = dict(zip(self.step_sums, self.reduced(list(self.step_sums.values()), "mean"), strict=True))
+        if not math.isfinite(values["loss"]):
+            raise ModelError(
+                f"The loss is {values['loss']} at step {self.state.global_step} of {self.settings.steps}; lower "
+                f"learning_rate={self.settings.learning_rate} or look for damaged weights or data."
+            )
+        return values
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW or Muon with AdamW, by the settings."""
         if self.optimizer is None:
-            self.optimizer = build_optimizer(model or self.model, self.settings)
+            network: Any = self.model if model is None else model
+            self.optimizer = build_optimizer(network, self.settings)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Warm-up, then the schedule down to its floor."""
         if self.lr_scheduler is None:
-            inner = getattr(self.optimizer, "optimizer", self.optimizer)
+            inner: Any = getattr(self.optimizer, "optimizer", self.optimizer)
             self.lr_scheduler = LambdaLR(inner, lambda step: rate_at(step, self.settings))
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        # Tied weights are saved once, so their second name is rightly missing; anything else is another model.
+        missing = set(load_result.missing_keys) - set(getattr(self.model, "all_tied_weights_keys", {}))
+        if missing or load_result.unexpected_keys:
+            raise ModelError(
+                f"The checkpoint of step {self.result.resumed_at} does not fit {type(self.model).__name__}: "
+                f"{len(missing)} weights missing, {len(load_result.unexpected_keys)} too many; resume with the model "
+                "that the run began with."
+            )
+
     def floating_point_ops(self, inputs: Any) -> int:
         """Counted by ``TrainResult`` instead."""
         return 0
-
-
-def rate_at(step: int, settings: TrainSettings) -> float:
-    """Learning rate of step ``step`` (from 0) as a share of the peak."""
-    import math
-
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    floor, span = settings.min_learning_rate_ratio, max(1, settings.steps - settings.warmup_steps)
-    done = min(1.0, (step - settings.warmup_steps) / span)
-    falling = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[settings.schedule]
-    return falling if settings.schedule == "constant" else floor + (1 - floor) * falling
 
 
 class _MicroBatches:
@@ -240,12 +281,11 @@ class _MicroBatches:
         self.trainer = trainer
 
     def __iter__(self) -> Iterator[Batch]:
-        trainer = self.trainer
+        trainer, accelerator = self.trainer, self.trainer.accelerator
         step = trainer.state.global_step
-        parts = trainer.settings.gradient_accumulation * trainer.accelerator.num_processes
         while True:
-            chunks = trainer.stream.rows(step).reshape(parts, -1)
-            for chunk in chunks[trainer.accelerator.process_index :: trainer.accelerator.num_processes]:
+            chunks = trainer.stream.rows(step).reshape(trainer.parts, -1)
+            for chunk in chunks[accelerator.process_index :: accelerator.num_processes]:
                 yield trainer.stream.dataset.batch(chunk)
             step += 1
 
@@ -258,45 +298,25 @@ class _Recorder(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """One row of history a step."""
-        trainer, result = self.trainer, self.trainer.result
-        if not torch.isfinite(torch.tensor(trainer.step_loss)):
-            raise ModelError(
-                f"The loss is {trainer.step_loss} at step {state.global_step}; lower the learning rate or check the data."
-            )
-        rate = trainer.settings.learning_rate * rate_at(state.global_step - 1, trainer.settings)
-        row = {"step": state.global_step, "loss": trainer.step_loss, "learning_rate": rate, **trainer.step_metrics}
-        result.history.append(row)
+        result, settings = self.trainer.result, self.trainer.settings
+        values = self.trainer.finish_step()
+        rate = settings.learning_rate * rate_at(state.global_step - 1, settings)
+        result.history.append({"step": state.global_step, "learning_rate": rate, **values})
         if self.on_step is not None:
-            total = trainer.settings.steps
-            self.on_step(StepReport(state.global_step, total, trainer.step_loss, result.tokens, trainer.step_metrics))
+            loss = values.pop("loss")
+            self.on_step(StepReport(state.global_step, settings.steps, loss, result.tokens, values))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Trainer has just written ``checkpoint-<step>``; the seal makes it count."""
-        result = self.trainer.result
+        accelerator, result = self.trainer.accelerator, self.trainer.result
         extra = {
-            "counters": {"tokens": result.tokens, "targets": result.targets},
+            "tokens": result.tokens,
+            "targets": result.targets,
             "history": result.history,
             "compute": result.compute.model_dump(),
         }
-        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", extra)
-
-
-def with_lora(model: Any, settings: TrainSettings) -> Any:
-    """The model with low-rank adapters. Raises ``ModelError`` when peft is not installed."""
-    assert settings.lora is not None
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ModelError("LoRA needs peft; install it with `pip install 'paribus[peft]'`.") from error
-    lora = settings.lora
-    torch.manual_seed(settings.seed)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=list(lora.targets) or "all-linear",
-            task_type="CAUSAL_LM",
-        ),
-    )
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            checkpoints.seal(folder, self.trainer.identity, extra)
+            checkpoints.keep_newest(folder.parent, state.global_step)

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from paribus.data.packing import IGNORE, block_mask
-from paribus.models.decoder import DecoderForCausalLM
+from paribus.errors import ModelError
 from paribus.training.objectives.base import Batch, Loss
 
 
@@ -55,22 +56,30 @@ def example_ids(batch: Batch) -> Tensor:
 def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
     """Logits (targets, V) that predict the kept labels; ``keep`` (B, T-1) is aligned with the labels shifted by one.
 
-    The output layer of our decoder is applied only where a label is: with prompts masked out that is a sixth of the
-    positions of short answers, and the vocabulary product is the largest of a small model.
+    The output layer is applied only where a label is: with prompts masked out that is a sixth of the positions of short
+    answers, and the vocabulary product is the largest of a small model. What comes behind it in some models (a scale, a
+    soft cap) works number by number and does not mind. The model is called whole, so that DDP and FSDP see the call.
     """
     inner = unwrapped(model)
-    inputs = model_inputs(inner, batch)
-    if isinstance(inner, DecoderForCausalLM):
-        hidden = inner.model(**inputs).last_hidden_state
-        return inner.lm_head(hidden[:, :-1][keep]) * inner.config.logit_scale
-    return model(**inputs, use_cache=False).logits[:, :-1][keep]
+    head = inner.get_output_embeddings()
+    if head is None:
+        raise ModelError(
+            f"{type(inner).__name__} has no output layer over the vocabulary; load a causal language model."
+        )
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][keep],))
+    try:
+        return model(**model_inputs(inner, batch), use_cache=False).logits
+    finally:
+        hook.remove()
 
 
 def model_inputs(model: Any, batch: Batch) -> dict[str, Tensor]:
-    """What a model's forward takes: packed rows bring positions and a block-diagonal mask, padded ones their 2-D mask."""
+    """What a model's forward takes: packed rows bring positions and a block-diagonal mask, padded ones a 2-D mask."""
     inputs = {"input_ids": batch["input_ids"]}
     if "segment_ids" not in batch:
-        return inputs | {"attention_mask": batch["attention_mask"]}
+        padding = batch["attention_mask"]
+        # Pads behind a row are out of a causal model's sight, and attention without a mask is quicker.
+        return inputs if padding[:, 0].all() else inputs | {"attention_mask": padding}
     mask = block_mask(batch["segment_ids"])
     if model.config._attn_implementation == "eager":
         # transformers' eager attention ADDS the mask to the scores: a boolean one would be added as 0 and 1.
@@ -79,7 +88,5 @@ def model_inputs(model: Any, batch: Batch) -> dict[str, Tensor]:
 
 
 def unwrapped(model: Any) -> Any:
-    """The model behind torch.compile or DDP; adapters (peft) stay, since their forward differs."""
-    while hasattr(model, "_orig_mod") or type(model).__name__ == "DistributedDataParallel":
-        model = getattr(model, "_orig_mod", None) or model.module
-    return model
+    """The model behind DDP; adapters (peft) stay, since their forward differs."""
+    return model.module if isinstance(model, DistributedDataParallel) else model

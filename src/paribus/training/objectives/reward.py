@@ -26,7 +26,8 @@ class Reward:
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """One forward over chosen and rejected together."""
-        scores = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float().view(2, -1)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        scores = model(**inputs, use_cache=False).logits.float().view(2, -1)
         gap = scores[0] - scores[1]
         shifted = gap - torch.nan_to_num(batch["margins"].to(gap.dtype)) if self.use_margin else gap
         value = -F.logsigmoid(shifted).mean()

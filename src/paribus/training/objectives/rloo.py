@@ -23,8 +23,9 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 class RLOO:
     """-mean A_i log pi(y_i | x), with A from rewards r = arbiter - kl_coefficient * (log pi_old - log reference).
 
-    The batch carries padded samples (rows = prompts x k, samples of a prompt side by side), ``rewards`` (rows,) from the
-    arbiter, ``sampled_logprobs`` (rows,) of the sampling policy and ``reference`` (rows,) log-probabilities.
+    The batch carries padded samples (rows = prompts x k, samples of a prompt side by side), ``rewards`` (rows,) from
+    the arbiter, ``sampled_logprobs`` (rows,) of the sampling policy and ``reference`` (rows,) log-probabilities. The KL
+    term is the single-sample estimate under the sampling policy; it is part of the reward and has no gradient.
     """
 
     samples: int
@@ -36,6 +37,8 @@ class RLOO:
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """REINFORCE with the leave-one-out baseline; rewards carry no gradient."""
+        if "sampled_logprobs" not in batch or "reference" not in batch:
+            raise ConfigError("The samples carry no log-probabilities; call add_sample_logprobs first.")
         logprobs = completion_logprobs(model, batch)
         kl = batch["sampled_logprobs"] - batch["reference"]
         rewards = (batch["rewards"] - self.kl_coefficient * kl).to(logprobs.dtype)
