@@ -39,7 +39,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _forget() -> None:
-    for cached in (module._find, module._tree, module._file_digest, module._imports_of):
+    for cached in (module._find, module._tree, module._file_digest, module._imports_of, module._sources):
         cached.cache_clear()
 
 

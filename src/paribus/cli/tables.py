@@ -14,27 +14,41 @@ if TYPE_CHECKING:
     from paribus.lab.comparison import Differences
     from paribus.lab.state import StageStatus
 
-NARROW = 80
-"""Below this many columns a price is one cell of text, not a column for each currency."""
+NARROW = 100
+"""Below this many columns words take the place of columns."""
 
 LONGEST_VALUE = 100
 """Characters of a changed value that a status shows."""
 
 _FOLLOWING = ("inputs", "arms")
 """What changes in a stage because something before it did: its inputs, and in the analysis the list of arms."""
+_WRAPS = ("Stage", "To spend", "Question", "What it is", "Seeds", "Contrast", "Expected", "Matched by")
+"""Columns of words; the others are read at a glance and never broken."""
 _WORDS = {"greater": "above", "less": "below", "equivalent": "equal to", "different": "other than"}
 
 
 def print_catalogue() -> None:
-    """Every study: name, state, claims, question."""
+    """Every study: name, state, claims, question; as paragraphs where a table would be too narrow to read."""
+    from rich.padding import Padding
+
+    console = _console()
+    table = _table("", "Study", "State", "Claims", "Question")
+    for name, state, claims, question in _catalogue():
+        if console.width < NARROW:
+            console.print(f"{name}: {state}{f', {claims} claims' if claims else ''}", highlight=False, markup=False)
+            console.print(Padding(question, (0, 0, 0, 4)))
+        table.add_row(name, state, claims, question)
+    if console.width >= NARROW:
+        console.print(table)
+
+
+def _catalogue() -> Iterable[tuple[str, str, str, str]]:
     from paribus.studies.catalogue import CATALOGUE, load
 
-    table = _table("", "Study", "State", "Claims", "Question")
     for entry in CATALOGUE:
         study = load(entry.name) if entry.built else None
-        claims = str(len(study.claims_at(study.at()))) if study else "–"
-        table.add_row(entry.name, "built" if study else "not built yet", claims, entry.question)
-    _console().print(table)
+        claims = str(len(study.claims_at(study.at()))) if study else ""
+        yield entry.name, "built" if study else "not built yet", claims, entry.question
 
 
 def print_plan(plan: "Plan", price: "Price", workers: int) -> None:
@@ -194,5 +208,6 @@ def _table(title: str, *columns: str) -> "Table":
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in columns:
-        table.add_column(column, no_wrap=column == columns[0])
+        wraps = column in _WRAPS
+        table.add_column(column, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis")
     return table

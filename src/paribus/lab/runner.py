@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -20,7 +20,7 @@ from paribus.lab.launchers.contract import Launcher
 from paribus.lab.ledger import Ledger
 from paribus.lab.manifest import Manifest
 from paribus.lab.redact import redact
-from paribus.lab.results import StudyResult
+from paribus.lab.results import ArmSummary, StudyResult
 from paribus.lab.scheduling import Schedule
 from paribus.lab.specification import specification
 from paribus.lab.state import changed_sources, default_changes
@@ -258,12 +258,13 @@ def read_result(plan: Plan, store: Store) -> StudyResult:
             f"Study {plan.study.name!r} has no result at this scale and setting in {store.root}; run it first."
         )
     result = load_result(store.path(plan.result.address))
-    return result.model_copy(update={"arms": tuple(_with_seconds(plan, store, arm) for arm in result.arms)})
+    seconds = {a: store.manifest(a).cost.seconds for a in plan.graph.nodes if store.has(a)}
+    return result.model_copy(update={"arms": tuple(_with_seconds(plan, seconds, arm) for arm in result.arms)})
 
 
-def _with_seconds(plan: Plan, store: Store, summary: Any) -> Any:
+def _with_seconds(plan: Plan, seconds: Mapping[str, float], summary: ArmSummary) -> ArmSummary:
     runs = plan.arms[summary.name].labelled.values()
-    sums = [sum(store.manifest(h.address).cost.seconds for h in run.values() if store.has(h.address)) for run in runs]
+    sums = [sum(seconds.get(handle.address, 0.0) for handle in run.values()) for run in runs]
     return summary.model_copy(update={"cost": {**summary.cost, "seconds": sum(sums) / len(sums)}})
 
 

@@ -26,6 +26,11 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
 
     Empty where the source cannot be found (a function typed into an interpreter).
     """
+    return dict(_sources(function))
+
+
+@lru_cache(maxsize=1024)  # a study calls one stage many times
+def _sources(function: Callable[..., Any]) -> dict[str, str]:
     module = function.__module__
     path = _own_path(function)
     if path is None:
