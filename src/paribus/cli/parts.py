@@ -1,7 +1,24 @@
 """The commands for single parts, on a user's own files and models."""
 
+from typing import Any
+
 import typer
+
+from paribus.cli import parts_arbitrage, parts_generation, parts_judging, parts_merging, parts_training, parts_winrate
+
+COMMANDS: tuple[tuple[Any, str], ...] = (
+    (parts_training.sft, "Fine-tune a model on conversations."),
+    (parts_training.dpo, "Teach a model preferences, from pairs."),
+    (parts_training.reward, "Train a reward model on pairs."),
+    (parts_generation.generate, "Let a model answer prompts."),
+    (parts_arbitrage.arbitrage, "Route prompts among teachers."),
+    (parts_merging.merge, "Merge models of one shape."),
+    (parts_judging.judge, "Let a judge compare two models' answers."),
+    (parts_winrate.winrate, "Win rates by language, from verdicts."),
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
+    for command, summary in COMMANDS:
+        app.command(short_help=summary)(command)

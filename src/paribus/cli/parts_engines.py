@@ -1,0 +1,102 @@
+"""Who answers: a model in this process or one behind an address, opened from the same options."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paribus.errors import ConfigError
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Ask this OpenAI-compatible server, for the model of that name.", show_default="none"
+    ),
+]
+ApiKeyVariable = Annotated[
+    str, typer.Option(metavar="NAME", help="Environment variable with the server's key (never the key itself).")
+]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests to the server at once.")]
+Prices = Annotated[
+    str,
+    typer.Option(metavar="IN,OUT", help="The server's prices for a million tokens read and written, such as 0.5,1.5."),
+]
+PriceCap = Annotated[float | None, typer.Option(help="Stop before the price exceeds this (needs --prices).")]
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What the options say about the engine. ``model`` is a folder, a hub id, or the served model's name."""
+
+    model: str
+    name: str
+    endpoint: str | None = None
+    api_key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 8
+    prices: str = ""
+    price_cap: float | None = None
+    device: str = "cpu"
+    dtype: str = "auto"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides the answers: the model's weights, or the server and its model."""
+        from paribus.cli.parts_record import model_identity
+
+        return {"name": self.model, "endpoint": self.endpoint} if self.endpoint else model_identity(self.model)
+
+    def open(self, cache: Path, progress: Callable[[int, int], None] | None = None) -> Any:
+        """The engine; answers of a server are kept in the SQLite file ``cache`` until the command is through."""
+        if self.endpoint is None:
+            return self._local(progress)
+        from paribus.inference.endpoint import EndpointEngine
+
+        return EndpointEngine(
+            self.endpoint,
+            self.model,
+            name=self.name,
+            api_key_variable=self.api_key_variable,
+            cache=cache,
+            concurrency=self.concurrency,
+            prices=_prices(self.prices),
+            price_cap=self.price_cap,
+            progress=progress,
+        )
+
+    def _local(self, progress: Callable[[int, int], None] | None) -> Any:
+        from paribus.inference.local import LocalEngine
+        from paribus.models.load import load_causal, load_tokenizer
+
+        network = load_causal(self.model, dtype=self.dtype, device=self.device)
+        vocabulary = load_tokenizer(self.model, model=network)
+        return LocalEngine(network, vocabulary, name=self.name, progress=progress)
+
+
+def name_of(model: str, name: str | None) -> str:
+    """How a model is called in records: as asked, else the folder's own name or the hub id."""
+    if name is not None and name.strip():
+        return name.strip()
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _prices(text: str) -> Any:
+    from paribus.inference.endpoint_limits import Prices as Table
+
+    if not text:
+        return None
+    try:
+        read, written = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--prices is {text!r}; give two numbers, such as 0.5,1.5 (a million tokens).") from None
+    return Table(read, written)
+
+
+def cost_of(engine: Any, rows: list[Any]) -> dict[str, Any]:
+    """What answering took: calls, generated tokens, and for a server what it counted and charged."""
+    from dataclasses import asdict
+
+    usage = getattr(engine, "usage", None)
+    spent = {"usage": asdict(usage)} if usage is not None else {}
+    return {"calls": len(rows), "generated_tokens": sum(getattr(row, "tokens", None) or 0 for row in rows), **spent}

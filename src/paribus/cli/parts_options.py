@@ -1,0 +1,38 @@
+"""Options that several commands for single parts share, so that one word means one thing everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model folder (safetensors + tokenizer) or a hub id (owner/name).")
+]
+Prompts = Annotated[
+    str, typer.Argument(metavar="PROMPTS", help="Prompts: a .jsonl, .jsonl.gz or .parquet file, or a hub dataset.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make.")]
+OutFile = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="The file to make (.jsonl, .jsonl.gz or .parquet).")
+]
+Seed = Annotated[int, typer.Option(help="Fixes every random choice.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads (more than one only if nothing else runs).", show_default="as set"),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Answered together and then saved.")]
+AcceptFailures = Annotated[
+    bool, typer.Option("--accept-failures", help="Finish although requests failed (they are marked as such).")
+]
+
+
+def use_threads(threads: int | None) -> None:
+    """Set CPU threads before anything is computed; waiting threads sleep instead of spinning."""
+    import os
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
