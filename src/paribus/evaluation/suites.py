@@ -43,7 +43,7 @@ class SuiteResult:
 def run_suite(
     engine: Engine,
     prompts: Sequence[Prompt],
-    checker: Checker,
+    checker: Checker | None,
     *,
     max_tokens: int = 64,
     temperature: float = 0.0,
@@ -62,6 +62,7 @@ def run_suite(
     and every entry of ``measures`` (name to function of prompt and text). ``group`` is the prompt's task.
 
     Args:
+        checker: grades an answer; None for open-ended prompts, of which only the lengths and ``measures`` are rows.
         on_engine_error: ``"fail"`` raises ``EngineError`` on the first request that failed; ``"wrong"`` grades it as a
             wrong empty answer, adds ``engine_error`` rows for all prompts and counts it in ``failed``.
 
@@ -116,7 +117,7 @@ def grade_completions(
 
 @dataclass(frozen=True)
 class _Grader:
-    checker: Checker
+    checker: Checker | None
     error_kinds: tuple[str, ...]
     measures: Mapping[str, TextMeasure]
     with_engine_errors: bool
@@ -141,6 +142,8 @@ class _Grader:
         return values
 
     def _grades(self, prompt: Prompt, completion: Completion) -> dict[str, float]:
+        if self.checker is None:
+            return {}
         if completion.finish == "error":
             return {"exact_match": 0.0, "score": 0.0, **dict.fromkeys(self.error_kinds, 0.0)}
         found = self.checker(prompt, completion.text)

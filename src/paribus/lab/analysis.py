@@ -49,6 +49,7 @@ class AnalysisConfig(_Config):
     arms: tuple[ArmMeta, ...]
     contrasts: tuple[Contrast, ...] = ()
     claims: tuple[Claim, ...] = ()
+    ladder: tuple[str, ...] = ()
     alpha: float = 0.05
     level: float = 0.95
     resamples: int = 2000
@@ -115,6 +116,7 @@ def study_result(
         contrasts=contrasts,
         claims=tuple(_claim(claim, contrasts) for claim in config.claims),
         panels=tuple(panels),
+        ladder=config.ladder,
         provenance={"alpha": config.alpha, "resamples": config.resamples},
     )
 

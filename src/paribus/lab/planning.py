@@ -19,9 +19,10 @@ def make_plan(study: Study, settings: Settings) -> Plan:
     _check_arms(study, arms)
     contrasts = _resolved(study.contrasts, settings)
     claims = study.claims_at(settings)
-    _check_names(study, contrasts, claims)
+    ladder = _resolved(study.ladder, settings)
+    _check_names(study, contrasts, claims, ladder)
     notices = [line for c in contrasts for line in check_contrast(c, arms[c.arm], arms[c.baseline])]
-    result = _analysis(study, settings, arms, contrasts, claims)
+    result = _analysis(study, settings, arms, contrasts, claims, ladder)
     graph = Graph([result, *(handle for arm in arms.arms for run in arm.runs.values() for handle in run.values())])
     return Plan(study, settings, arms, contrasts, claims, result, graph, tuple(notices))
 
@@ -53,7 +54,9 @@ def evaluations(study: Study, outputs: Any) -> dict[str, Handle]:
     return {n: h for n, h in outputs.items() if n == study.evaluation or n.startswith(f"{study.evaluation}-")}
 
 
-def _check_names(study: Study, contrasts: tuple[Contrast, ...], claims: tuple[Claim, ...]) -> None:
+def _check_names(
+    study: Study, contrasts: tuple[Contrast, ...], claims: tuple[Claim, ...], ladder: tuple[str, ...]
+) -> None:
     names = [contrast.name for contrast in contrasts]
     for name in names:
         if names.count(name) > 1:
@@ -64,10 +67,18 @@ def _check_names(study: Study, contrasts: tuple[Contrast, ...], claims: tuple[Cl
                 raise ConfigError(
                     f"Claim {claim.id!r} rests on the contrast {name!r}, which does not exist.{near(name, names)}"
                 )
+    for name in ladder:
+        if name not in names:
+            raise ConfigError(f"The ladder of study {study.name!r} has no contrast {name!r}.{near(name, names)}")
 
 
 def _analysis(
-    study: Study, settings: Settings, arms: Arms, contrasts: tuple[Contrast, ...], claims: tuple[Claim, ...]
+    study: Study,
+    settings: Settings,
+    arms: Arms,
+    contrasts: tuple[Contrast, ...],
+    claims: tuple[Claim, ...],
+    ladder: tuple[str, ...],
 ) -> Handle:
     from paribus.lab.analysis import AnalysisConfig, analyse
 
@@ -83,6 +94,7 @@ def _analysis(
         arms=tuple(arm_meta(arm) for arm in arms.arms),
         contrasts=contrasts,
         claims=claims,
+        ladder=ladder,
         alpha=study.alpha,
         level=study.level,
         resamples=study.resamples,

@@ -94,7 +94,7 @@ class Panel(_Stored):
 
 
 class StudyResult(_Stored):
-    """A whole study as the report shows it."""
+    """A whole study as the report shows it. ``ladder`` names contrasts that are steps, each over the one before."""
 
     study: str
     title: str
@@ -107,4 +107,5 @@ class StudyResult(_Stored):
     contrasts: tuple[ContrastResult, ...]
     claims: tuple[ClaimResult, ...]
     panels: tuple[Panel, ...]
+    ladder: tuple[str, ...] = ()
     provenance: dict[str, Any] = {}

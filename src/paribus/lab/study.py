@@ -101,6 +101,7 @@ class Study:
 
     build        settings to arms; may only call stages (nothing runs while building)
     evaluation   name of the arms' outputs whose artifacts hold ``items.jsonl`` (``name`` or ``name-...``)
+    ladder       names of contrasts that are steps, each over the one before; the report shows them as one table
     covers       the noise an interval over seeds and items speaks for, as the report words it; one word per source
     """
 
@@ -112,6 +113,7 @@ class Study:
     build: Callable[[Any], Arms]
     contrasts: Sequence[Contrast] | Callable[[Any], Sequence[Contrast]]
     claims: Sequence[Claim] | Callable[[Any], Sequence[Claim]] = ()
+    ladder: Sequence[str] | Callable[[Any], Sequence[str]] = ()
     evaluation: str = "evaluation"
     covers: tuple[str, ...] = ("prompts", "seeds")
     covers_note: str = ""

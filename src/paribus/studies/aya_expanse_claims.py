@@ -78,7 +78,24 @@ def _merging(s: AyaExpanse) -> list[Contrast]:
         differs_in=("merge", "stranger", "evaluate.inputs", "evaluate-base"),
         matched=Unmatched(reason="a control: the second model is one more pre-training run"),
     )
-    return [joint, *methods, *([control] if s.control else [])]
+    searched = Contrast(
+        name="searched over equal merge weights",
+        arm="merge_searched",
+        baseline="merge_linear",
+        measure=s.measure,
+        differs_in=("merge.*",),
+        matched=Matched(currency="tokens", labels=("sft-*",)),
+    )
+    run = Contrast(
+        name="averaging one run over its last model",
+        arm="merge_run",
+        baseline="joint_long",
+        measure=s.measure,
+        differs_in=("merge", "evaluate.inputs"),
+        matched=Matched(currency="tokens", labels=("sft",)),
+    )
+    extra = [(s.search_rounds, searched), (s.training.snapshots, run), (s.control, control)]
+    return [joint, *methods, *(contrast for wanted, contrast in extra if wanted)]
 
 
 def _preference(s: AyaExpanse) -> list[Contrast]:
@@ -92,7 +109,8 @@ def _preference(s: AyaExpanse) -> list[Contrast]:
             _SAME_PAIRS,
         ),
         ("online", "best_of_n", ("best-?", "tune-?", "pairs-?", "dpo-?", *_OTHER_POLICY), _SAME_SAMPLES),
-        ("online", "rloo", ("rloo-?", "pairs-?", "dpo-?", *_OTHER_POLICY), _SAME_SAMPLES),
+        ("rloo", "online", ("rloo-?", "pairs-?", "dpo-?", *_OTHER_POLICY), _SAME_SAMPLES),
+        ("offline_translationese", "offline", ("pairs-offline.translationese",), _SAME_PAIRS),
     ]
     return [
         Contrast(
@@ -113,28 +131,52 @@ _OTHER_POLICY = ("sample-?.inputs", "evaluate.inputs")
 
 
 def _words(arm: str) -> str:
-    names = {"offline_online": "offline then online", "best_of_n": "best-of-n tuning", "rloo": "RLOO"}
+    names = {
+        "offline_online": "offline then online",
+        "best_of_n": "best-of-n tuning",
+        "rloo": "RLOO",
+        "offline_translationese": "offline with translationese",
+    }
     return names.get(arm, arm)
+
+
+LADDER = ("base", "reward", "merge_linear", "offline", "recipe")
+"""The recipe's steps as arms: base, arbitrage, merging, offline and then online preference training."""
+
+
+def steps(settings: AyaExpanse) -> tuple[str, ...]:
+    """Names of the contrasts of the recipe's steps, in order."""
+    return tuple(contrast.name for contrast in _ladder(settings) if contrast.name != _PREFERENCE_STEP)
+
+
+_PREFERENCE_STEP = "steps: offline and online preference"
 
 
 def _ladder(s: AyaExpanse) -> list[Contrast]:
     """Each step over the one before."""
     offline = ("pairs-offline", "dpo-offline", "evaluate.inputs")
-    pool = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
-    if s.arbiter.kind == "reward":
-        pool = (*pool, "arbiter", *(() if s.models.reward else ("rater*",)))
-    steps = [
-        ("arbitrage", "reward", "base", ("sft", "evaluate.inputs", "evaluate-base", *pool)),
-        ("merging", "merge_linear", "reward", TUNED),
+    online = ("prompts-?", *ROUNDS)
+    rows = [
+        ("step: arbitrage", "reward", "base", ("sft", "evaluate.inputs", "evaluate-base", *_pool(s))),
+        ("step: merging", "merge_linear", "reward", TUNED),
+        ("step: offline preference", "offline", "merge_linear", offline),
+        ("step: online preference", "recipe", "offline", ("evaluate.inputs", *online)),
+        (_PREFERENCE_STEP, "recipe", "merge_linear", (*offline, *online)),
     ]
-    if "offline" in s.preference_arms:
-        steps.append(("offline preference", "offline", "merge_linear", offline))
-    if "offline_online" in s.preference_arms:
-        steps.append(("preference", "offline_online", "merge_linear", (*offline, "prompts-?", *ROUNDS)))
+    known = {"base", "merge_linear", *s.routers, *s.preference_arms}
     return [
-        Contrast(name=f"step: {name}", arm=arm, baseline=baseline, measure=s.measure, differs_in=differs, matched=_STEP)
-        for name, arm, baseline, differs in steps
+        Contrast(name=name, arm=arm, baseline=baseline, measure=s.measure, differs_in=differs, matched=_STEP)
+        for name, arm, baseline, differs in rows
+        if {arm, baseline} <= known
     ]
+
+
+def _pool(s: AyaExpanse) -> tuple[str, ...]:
+    """Everything that arbitrage adds to the base."""
+    labels = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
+    if s.arbiter.kind == "reward":
+        labels = (*labels, "arbiter", *(() if s.models.reward else ("rater-*",)))
+    return (*labels, "compute") if s.models.base else labels
 
 
 def claims(settings: AyaExpanse) -> list[Claim]:
@@ -191,6 +233,13 @@ _CLAIMS = (
         scope_note="At equal preference-training steps.",
     ),
     Claim(
+        id="rloo-dpo",
+        sentence="RLOO beats DPO.",
+        source="RLHF Can Speak Many Languages (arXiv 2407.02552), second-hand notes: 54.4 against 43.8 at most",
+        contrasts=("RLOO over online",),
+        scope_note="Both iterate over the same rounds, prompts and samples here.",
+    ),
+    Claim(
         id="online-control",
         sentence="Online DPO beats fine-tuning on the best of the same number of samples.",
         source="control of this study; the papers do not report it",
@@ -213,6 +262,6 @@ _CLAIMS = (
         id="step-preference",
         sentence="Preference training improves the merged model.",
         source=f"{EXPANSE} (+7.1 points of win rate at 8B)",
-        contrasts=("step: preference",),
+        contrasts=(_PREFERENCE_STEP,),
     ),
 )

@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from paribus.lab import Settings
-from paribus.languages import AYA_23, CLUSTERS
+from paribus.languages import CLUSTERS
+from paribus.studies.aya_expanse_scales import DESK, FULL, SMOKE
 from paribus.studies.stages.arbitrage import ArbiterConfig
 from paribus.studies.stages.evaluation import JudgeConfig
 from paribus.studies.stages.models import Recipe, Shape
 
 Router = Literal["single", "random", "fixed", "learned", "reward"]
 Method = Literal["linear", "slerp", "ties", "dare_ties"]
+PreferenceArm = Literal["best_of_n", "offline", "online", "offline_online", "recipe", "rloo", "offline_translationese"]
+WORLD = "world"
+"""Prompts drawn from the embedded world, whose right answers are known."""
 
 
 class Part(BaseModel):
@@ -22,10 +26,17 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """Which languages and tasks, and how many prompts of each kind, per language."""
+    """Which languages and tasks, and how many prompts of each kind, per language.
+
+    ``prompts`` and ``tests`` say where training and test prompts come from: the embedded world, or a file, a directory
+    or a hub id of prompts (``paribus.data.sources``). Only the world knows right answers; elsewhere models are compared
+    by win rate. ``tasks``, ``numbers``, ``per_cell`` and ``vocabulary`` belong to the world.
+    """
 
     languages: tuple[str, ...] = ("ar", "de", "en", "es", "fr", "hi", "id", "ru", "tr", "zh")
     bridge: tuple[str, ...] = ("en", "es", "fr")
+    prompts: str = WORLD
+    tests: str = WORLD
     tasks: tuple[str, ...] = ("ca", "cu", "nw", "so", "tr", "wn")
     numbers: int = 300
     per_cell: int | None = 400
@@ -39,21 +50,27 @@ class Data(Part):
 
 
 class Models(Part):
-    """The base, and what everything starts from. ``base`` names a hub model; empty = pre-train ``shape`` here.
+    """The base, and what everything starts from. ``base`` names a model that exists; empty = pre-train ``shape`` here.
 
-    ``teachers`` (name to hub model) and ``reward`` replace the teachers and the arbiter trained here.
+    ``teachers`` (name to model) and ``reward`` replace the teachers and the arbiter trained here; ``registry`` says
+    which languages a teacher may answer in (one that is not listed: all). ``parameters`` of each are for pricing only.
     """
 
     shape: Shape = Shape(hidden_size=128, layers=4, heads=4, key_value_heads=2, intermediate_size=352)
     base: str = ""
     base_parameters: int = 0
     teachers: dict[str, str] = {}
+    teacher_parameters: int = 0
+    registry: dict[str, tuple[str, ...]] = {}
     reward: str = ""
     reward_parameters: int = 0
 
 
 class Training(Part):
-    """Recipes. Learning rates and sizes at full scale are not in the paper; they are settings with stated defaults."""
+    """Recipes. Learning rates and sizes at full scale are not in the paper; they are settings with stated defaults.
+
+    ``snapshots``: models kept along the second half of the long joint run and averaged (0 = that arm is left out).
+    """
 
     pretrain: Recipe = Recipe(
         steps=700, rows=16, length=128, learning_rate=3e-3, optimizer="muon", checkpoint_every=100
@@ -61,6 +78,7 @@ class Training(Part):
     teacher: Recipe = Recipe(steps=200, rows=16, length=128, learning_rate=2e-3, optimizer="muon", checkpoint_every=100)
     student: Recipe = Recipe(steps=100, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
     cluster: Recipe = Recipe(steps=60, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
+    snapshots: int = 4
     reward: Recipe = Recipe(steps=150, rows=32, length=48, learning_rate=1e-3, checkpoint_every=100)
     reward_noise: float = 0.1
 
@@ -70,19 +88,24 @@ class Preferences(Part):
 
     offline: Recipe = Recipe(steps=60, rows=16, length=48, learning_rate=2e-4, checkpoint_every=60)
     round: Recipe = Recipe(steps=20, rows=16, length=48, learning_rate=2e-4, checkpoint_every=60)
-    best_of_n: Recipe = Recipe(steps=30, rows=16, length=128, learning_rate=3e-4, checkpoint_every=60)
+    best_of_n: Recipe = Recipe(steps=20, rows=16, length=128, learning_rate=3e-4, checkpoint_every=60)
     reinforce: Recipe = Recipe(steps=20, rows=8, length=48, learning_rate=1e-4, checkpoint_every=60)
+    reference: Literal["previous", "start"] = "previous"
     beta: float = 0.1
     beta_growth: float = 1.0
-    rounds: int = 3
+    label_smoothing: float = 0.0
+    rounds: int = Field(default=3, ge=1, le=9)
     samples: int = 6
     temperature: float = 1.0
     kl_coefficient: float = 0.05
-    translationese: bool = False
 
 
 class AyaExpanse(Settings):
-    """Settings of the study. ``seeds`` are post-training seeds; the base is trained once, from ``base_seed``."""
+    """Settings of the study. ``seeds`` are post-training seeds; the base is trained once, from ``base_seed``.
+
+    ``search_rounds``: passes of the search for merge weights on development prompts (0 = that arm is left out).
+    ``control``: whether models that share no ancestor are merged too. ``measure``: what contrasts compare.
+    """
 
     seeds: tuple[int, ...] = (0, 1)
     base_seed: int = 0
@@ -92,71 +115,18 @@ class AyaExpanse(Settings):
     preferences: Preferences = Preferences()
     routers: tuple[Router, ...] = ("single", "random", "fixed", "learned", "reward")
     methods: tuple[Method, ...] = ("linear", "slerp", "ties", "dare_ties")
-    preference_arms: tuple[str, ...] = ("best_of_n", "offline", "online", "offline_online")
+    search_rounds: int = 0
+    preference_arms: tuple[PreferenceArm, ...] = ("best_of_n", "offline", "online", "offline_online", "recipe")
     control: bool = True
     arbiter: ArbiterConfig = ArbiterConfig()
     judge: JudgeConfig = JudgeConfig()
     measure: Literal["exact_match", "win_rate"] = "exact_match"
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "smoke": {
-            "data": {
-                "languages": ("en", "es", "hi", "ru"),
-                "bridge": ("en", "es"),
-                "tasks": ("ca", "nw", "wn"),
-                "numbers": 60,
-                "per_cell": 120,
-                "vocabulary": 512,
-                "train_prompts": 24,
-                "dev_prompts": 6,
-                "rater_prompts": 16,
-                "round_prompts": 8,
-                "test_prompts": 8,
-                "max_tokens": 12,
-            },
-            "models": {
-                "shape": {"hidden_size": 64, "layers": 2, "heads": 4, "key_value_heads": 2, "intermediate_size": 128}
-            },
-            "training": {
-                "pretrain": {"steps": 60, "rows": 8, "length": 64, "learning_rate": 3e-3, "checkpoint_every": 10},
-                "teacher": {"steps": 10, "rows": 8, "length": 64, "learning_rate": 2e-3},
-                "student": {"steps": 6, "rows": 8, "length": 64, "learning_rate": 1e-3},
-                "cluster": {"steps": 3, "rows": 8, "length": 64, "learning_rate": 1e-3},
-                "reward": {"steps": 10, "rows": 8, "length": 48, "learning_rate": 1e-3},
-            },
-            "preferences": {
-                "offline": {"steps": 4, "rows": 4, "length": 48, "learning_rate": 2e-4},
-                "round": {"steps": 2, "rows": 4, "length": 48, "learning_rate": 2e-4},
-                "best_of_n": {"steps": 2, "rows": 4, "length": 64, "learning_rate": 3e-4},
-                "rounds": 2,
-                "samples": 3,
-            },
-            "methods": ("linear", "ties"),
-        },
-        "pocket": {},
-        "desk": {
-            "seeds": (0, 1, 2, 3, 4, 5),
-            "data": {
-                "languages": AYA_23,
-                "tasks": ("ad", "ca", "cu", "ds", "nd", "nw", "so", "tr", "wn"),
-                "vocabulary": 4096,
-                "per_cell": 600,
-                "numbers": 1000,
-            },
-            "models": {
-                "shape": {"hidden_size": 192, "layers": 6, "heads": 6, "key_value_heads": 2, "intermediate_size": 512}
-            },
-            "training": {
-                "pretrain": {"steps": 3000, "rows": 32, "length": 128, "learning_rate": 2e-3, "optimizer": "muon"},
-            },
-            "preference_arms": ("best_of_n", "offline", "online", "offline_online", "rloo"),
-        },
-        "full": {},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"smoke": SMOKE, "pocket": {}, "desk": DESK, "full": FULL}
 
 
 def clusters(settings: AyaExpanse) -> dict[str, tuple[str, ...]]:
-    """Cluster to its languages of this study, bridge languages included; clusters with none of their own are left out."""
+    """Cluster to its languages here, bridge languages included; a cluster with none of its own is left out."""
     own = {
         name: tuple(code for code in members if code in settings.data.languages and code not in settings.data.bridge)
         for name, members in CLUSTERS.items()

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paribus.weights.averaging import average_checkpoints, run_checkpoints
     from paribus.weights.fingerprint import weights_hash
+    from paribus.weights.folding import slerp_all
     from paribus.weights.merging import MergeReport, merge
-    from paribus.weights.search import DevScorer, SearchResult, search_weights, weight_grid
+    from paribus.weights.search import DevScorer, SearchResult, coordinate_search, search_weights, weight_grid
 
 _HOMES = {
     "DevScorer": "search",
     "MergeReport": "merging",
     "SearchResult": "search",
     "average_checkpoints": "averaging",
+    "coordinate_search": "search",
     "merge": "merging",
     "run_checkpoints": "averaging",
     "search_weights": "search",
+    "slerp_all": "folding",
     "weight_grid": "search",
     "weights_hash": "fingerprint",
 }
@@ -33,9 +36,11 @@ __all__ = [
     "MergeReport",
     "SearchResult",
     "average_checkpoints",
+    "coordinate_search",
     "merge",
     "run_checkpoints",
     "search_weights",
+    "slerp_all",
     "weight_grid",
     "weights_hash",
 ]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from paribus.lab import Cost, Handle, current, stage
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.data import read_prompts
+from paribus.studies.stages.data import read_prompts, truth_known
 from paribus.studies.stages.models import model_parameters, open_model, resolve
 
 
@@ -53,7 +53,7 @@ def prompt_count(prompts: Handle, languages: tuple[str, ...] = ()) -> int:
 
 
 def completion_cost(config: CompleteConfig, inputs: dict[str, Any]) -> Cost:
-    """Planned cost of answering: a call a sample, at most ``max_tokens`` generated tokens each, two FLOPs a parameter."""
+    """Planned cost of answering: a call a sample, at most ``max_tokens`` tokens each, two FLOPs a parameter."""
     calls = prompt_count(inputs["prompts"], config.languages) * config.samples
     parameters = model_parameters(inputs["model"])
     tokens = calls * config.max_tokens
@@ -101,7 +101,7 @@ def generation_cost(engine: Any, rows: list[Any]) -> Cost:
 def score(
     config: ArbiterConfig, completions: list[Path], prompts: Path, reward: Path | None = None, *, out: Path, seed: int
 ) -> Cost:
-    """Score every completion with the arbiter; writes ``pool.jsonl`` and ``arbiter.json`` (its accuracy by language)."""
+    """Score every completion; writes ``pool.jsonl`` and ``arbiter.json`` (the arbiter's accuracy by language)."""
     from paribus.feedback.arbiters import arbiter_accuracy
     from paribus.records import write_records
 
@@ -111,7 +111,7 @@ def score(
     scores = arbiter.score([by_id[row.prompt_id] for row in rows], rows)
     pool = [row.model_copy(update={"score": float(value)}) for row, value in zip(rows, scores, strict=True)]
     write_records(out / "pool.jsonl", pool)
-    known = all("answer" in row.meta for row in by_id.values())
+    known = truth_known(list(by_id.values()))
     accuracy = [asdict(row) for row in arbiter_accuracy(by_id, pool, gold)] if known else []
     record = {"identity": arbiter.identity, "truth_known": known, "accuracy": accuracy}
     (out / "arbiter.json").write_text(json.dumps(record, indent=1, ensure_ascii=False))
@@ -127,7 +127,7 @@ def open_arbiter(config: ArbiterConfig, reward: Path | None, seed: int) -> Any:
     from paribus.models.load import load_reward, load_tokenizer
 
     assert reward is not None, "a reward arbiter needs a reward model"
-    network = load_reward(resolve(reward), dtype="float32", device=current().device)
+    network = load_reward(resolve(reward), device=current().device)
     # The name, not the folder: stores of one study must hold the same bytes wherever they lie.
     return RewardModelArbiter(network, load_tokenizer(resolve(reward)), identity="reward model")
 
@@ -179,6 +179,6 @@ def route(
     experts = find_experts(practised) if config.router in ("single", "fixed") else None
     chosen = choose(config.router, asked, scored, experts=experts, learned=learned, seed=seed)
     write_records(out / "examples.jsonl", as_examples(asked, chosen))
-    report = routing_report(config.router, asked, scored, chosen, right)
+    report = routing_report(config.router, asked, scored, chosen, right if truth_known(asked) else None)
     (out / "routing.json").write_text(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     return Cost(generated_tokens=report.generated_tokens, calls=report.scorings)

@@ -1,5 +1,6 @@
 """Stages that make or fetch text: the world's corpus, a tokenizer, prompt sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class CorpusConfig(StageConfig):
 
 @stage(version="1")
 def world_corpus(config: CorpusConfig, *, out: Path) -> None:
-    """Write the world's items as ``<split>.jsonl`` files of ``Example`` records (train, dev, test, recall, template)."""
+    """Write the world's items as ``Example`` records, a file a split: train, dev, test, recall, template."""
     from paribus.records import write_records
     from paribus.world import World, WorldConfig
 
@@ -60,7 +61,7 @@ class PromptsConfig(StageConfig):
     Args:
         splits: corpus splits to draw from; for ``source="file"`` the field is ignored.
         per_language: prompts for each language, at most (0 = all there are).
-        source: ``world`` draws from a corpus artifact; anything else is a path or a hub id of a prompt set.
+        source: ``world`` draws from a corpus artifact; anything else is a file, a directory or a hub id of prompts.
         offset: prompts a language to skip. Each language is shuffled once by the seed, so draws of one split with one
             seed share no prompt as long as their ranges (offset to offset + per_language) do not meet.
     """
@@ -74,7 +75,7 @@ class PromptsConfig(StageConfig):
 
 @stage(version="1")
 def prompts(config: PromptsConfig, corpus: Path | None = None, *, out: Path, seed: int) -> None:
-    """Write ``prompts.jsonl`` (``Prompt`` records), the same number of prompts for each language where there are enough."""
+    """Write ``prompts.jsonl`` (``Prompt`` records), the same number for each language where there are enough."""
     from paribus.records import write_records
 
     rows = _world_prompts(config, corpus) if config.source == "world" else _hub_prompts(config)
@@ -93,15 +94,15 @@ def _world_prompts(config: PromptsConfig, corpus: Path | None) -> list[Any]:
 
 
 def _hub_prompts(config: PromptsConfig) -> list[Any]:
-    from paribus.evaluation.prompts import load_prompts
+    from paribus.data.sources import load_prompts
 
-    return load_prompts(config.source, languages=config.languages)
+    return list(load_prompts(config.source, split=config.splits[0], languages=config.languages))
 
 
 def _draw(rows: list[Any], config: PromptsConfig, seed: int) -> list[Any]:
     import numpy as np
 
-    chosen = []
+    chosen: list[Any] = []
     for position, language in enumerate(config.languages):
         own = sorted((row for row in rows if row.language == language), key=lambda row: row.id)
         order = np.random.default_rng([seed, position]).permutation(len(own))
@@ -115,6 +116,11 @@ def open_world(corpus: Path) -> Any:
     from paribus.world import World, WorldConfig
 
     return World(WorldConfig.model_validate_json((corpus / "world.json").read_text()))
+
+
+def truth_known(prompts: Sequence[Any]) -> bool:
+    """Whether every prompt carries its right answer, as those of the embedded world do."""
+    return all("answer" in prompt.meta for prompt in prompts)
 
 
 def read_prompts(folder: Path) -> list[Any]:

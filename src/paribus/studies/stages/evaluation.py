@@ -13,7 +13,7 @@ from paribus.studies.stages.arbitrage import (
     read_completions,
 )
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.data import read_prompts
+from paribus.studies.stages.data import read_prompts, truth_known
 
 
 class EvaluateConfig(StageConfig):
@@ -36,6 +36,8 @@ class JudgeConfig(StageConfig):
     noise: float = 0.1
     endpoint: str = ""
     endpoint_model: str = ""
+    labels: Literal["five", "three"] = "five"
+    max_tokens: int = 1024
     api_key_variable: str = "OPENAI_API_KEY"
 
 
@@ -52,8 +54,9 @@ def evaluation_cost(config: EvaluateConfig, inputs: dict[str, Any]) -> Cost:
 def evaluate(config: EvaluateConfig, model: Path, prompts: dict[str, Path], *, out: Path, seed: int) -> Cost:
     """Grade greedy answers to every prompt set; writes ``items.jsonl`` and ``answers.jsonl`` (of the set ``test``).
 
-    Measures of the set ``test`` carry their plain names; those of another set end in its name, as in
-    ``exact_match_recall``: facts seen in training and facts held out are never mixed.
+    Prompts without a known answer are answered and not graded: judges compare them. Measures of the set ``test`` carry
+    their plain names; those of another set end in its name, as in ``exact_match_recall``: facts seen in training and
+    facts held out are never mixed.
     """
     from paribus.evaluation.items import ItemRow, write_item_rows
     from paribus.evaluation.suites import run_suite
@@ -66,9 +69,9 @@ def evaluate(config: EvaluateConfig, model: Path, prompts: dict[str, Path], *, o
     sets = [(name, folder, 0.0) for name, folder in prompts.items()]
     sets += [("sampled", prompts["test"], 1.0)] if config.sampled else []
     for name, folder, temperature in sets:
-        found = run_suite(
-            engine, read_prompts(folder), check, max_tokens=config.max_tokens, temperature=temperature, seed=seed
-        )
+        asked = read_prompts(folder)
+        checker = check if truth_known(asked) else None
+        found = run_suite(engine, asked, checker, max_tokens=config.max_tokens, temperature=temperature, seed=seed)
         rows += found.rows if name == "test" else [row._replace(measure=f"{row.measure}_{name}") for row in found.rows]
         tokens += sum(row.tokens or 0 for row in found.completions)
         calls += len(found.completions)
@@ -131,4 +134,4 @@ def open_judge(config: JudgeConfig, seed: int) -> Any:
         api_key_variable=config.api_key_variable,
         cache=current().scratch / "requests.sqlite",
     )
-    return EngineJudge(engine, seed=seed)
+    return EngineJudge(engine, labels=config.labels, max_tokens=config.max_tokens, seed=seed)

@@ -1,9 +1,12 @@
-"""Stages that make models: pre-training, fine-tuning, hub models, merging, reward models."""
+"""Stages that make models: pre-training, fine-tuning, hub models, reward models; and the choice of how to compute."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from paribus.lab import Cost, Handle, current, stage
 from paribus.lab.stages import iter_handles
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Recipe(StageConfig):
-    """How long and how fast to train. One row of the batch is ``length`` packed tokens, so tokens = steps x rows x length.
+    """How long and how fast to train. One row of the batch is ``length`` packed tokens: tokens = steps x rows x length.
 
     Args:
         steps: optimizer steps.
@@ -23,6 +26,7 @@ class Recipe(StageConfig):
         learning_rate: peak; warm-up is linear over ``warmup`` (a share of the steps), then a cosine to a tenth.
         optimizer: ``adamw``, or ``muon`` for matrices with AdamW for the rest.
         average: loss average over tokens, or over examples first (every example weighs the same).
+        lora_rank: rank of low-rank adapters, merged into the weights at the end (0 = train all weights).
     """
 
     steps: int = Field(gt=0)
@@ -36,6 +40,7 @@ class Recipe(StageConfig):
     gradient_accumulation: int = 1
     activation_checkpointing: bool = False
     checkpoint_every: int = Field(default=0, ge=0)
+    lora_rank: int = Field(default=0, ge=0)
 
     @property
     def tokens(self) -> int:
@@ -67,10 +72,25 @@ class PretrainConfig(StageConfig):
 
 
 class FinetuneConfig(StageConfig):
-    """Supervised fine-tuning of a model on examples. ``languages`` empty = all of them."""
+    """Supervised fine-tuning of a model on examples. ``languages`` empty = all of them.
+
+    ``snapshots``: models kept along the second half of the run, evenly spaced, the last one included.
+    """
 
     recipe: Recipe
     languages: tuple[str, ...] = ()
+    snapshots: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole_models(self) -> "FinetuneConfig":
+        if self.snapshots and self.recipe.lora_rank:
+            raise ValueError("snapshots are whole models; they cannot be kept of a run with lora_rank > 0")
+        return self
+
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """The steps after which a model is kept."""
+        steps, count = self.recipe.steps, self.snapshots
+        return tuple(sorted({round(steps * (0.5 + 0.5 * (n + 1) / count)) for n in range(count)}))
 
 
 class HubModelConfig(StageConfig):
@@ -79,16 +99,6 @@ class HubModelConfig(StageConfig):
     model: str
     revision: str | None = None
     parameters: int
-
-
-class MergeConfig(StageConfig):
-    """A merge of models. Only the settings of the chosen method matter; weights empty = equal."""
-
-    method: Literal["linear", "slerp", "ties", "dare_ties"]
-    weights: tuple[float, ...] = ()
-    density: float = 0.5
-    scale: float = 1.0
-    trim: Literal["tensor", "model"] = "model"
 
 
 class RewardConfig(StageConfig):
@@ -133,8 +143,23 @@ def _planned_parameters(config: Any, inputs: dict[str, Any]) -> int:
     return model_parameters(inputs["model"])
 
 
+@stage(version="1")
+def compute_test(*, out: Path) -> None:
+    """Test once for a whole store whether bf16 pays on this CPU; writes ``compute.json``.
+
+    All arms then round alike, and a run that was killed goes on as it began, whatever a new test would say.
+    """
+    from paribus.training.compute import BF16_GAIN, bf16_gain
+
+    gain = bf16_gain()
+    print(f"bf16 ran {gain:.2f}x as fast as fp32 here (taken from {BF16_GAIN}x on)")
+    (out / "compute.json").write_text(json.dumps({"cpu_bf16": gain >= BF16_GAIN}))
+
+
 @stage(version="1", cost=training_cost)
-def pretrain(config: PretrainConfig, corpus: Path, tokenizer: Path, *, out: Path, seed: int) -> Cost:
+def pretrain(
+    config: PretrainConfig, corpus: Path, tokenizer: Path, compute: Path | None = None, *, out: Path, seed: int
+) -> Cost:
     """Train a decoder from scratch on the corpus' training split; saves a Hugging Face model directory."""
     import torch
 
@@ -160,39 +185,71 @@ def pretrain(config: PretrainConfig, corpus: Path, tokenizer: Path, *, out: Path
             pad_token_id=vocabulary.pad_token_id,
         )
     )
-    return _supervised(model, vocabulary, corpus / "train.jsonl", config.languages, config.recipe, out, seed)
+    own = FinetuneConfig(recipe=config.recipe, languages=config.languages)
+    return _supervised(model, vocabulary, corpus / "train.jsonl", own, compute, out, seed)
 
 
 @stage(version="1", cost=training_cost)
-def finetune(config: FinetuneConfig, model: Path, examples: Path, *, out: Path, seed: int) -> Cost:
-    """Fine-tune a model on the ``examples.jsonl`` (or a corpus' ``train.jsonl``) of a parent; loss on answers only."""
+def finetune(
+    config: FinetuneConfig, model: Path, examples: Path, compute: Path | None = None, *, out: Path, seed: int
+) -> Cost:
+    """Fine-tune a model on the ``examples.jsonl`` (or a corpus' ``train.jsonl``) of a parent; loss on answers only.
+
+    Models kept along the way lie in ``snapshots/step-<n>``.
+    """
     network, vocabulary = open_model(model)
     file = examples / "examples.jsonl"
     source = file if file.exists() else examples / "train.jsonl"
-    return _supervised(network, vocabulary, source, config.languages, config.recipe, out, seed)
+    return _supervised(network, vocabulary, source, config, compute, out, seed)
 
 
 def _supervised(
-    network: Any, vocabulary: Any, file: Path, languages: tuple[str, ...], recipe: Recipe, out: Path, seed: int
+    network: Any, vocabulary: Any, file: Path, config: FinetuneConfig, compute: Path | None, out: Path, seed: int
 ) -> Cost:
     from paribus.data.chat import encode_many
     from paribus.data.packing import pack
     from paribus.records import Example, read_records
     from paribus.training.objectives.causal import Causal
 
+    recipe, languages = config.recipe, config.languages
     rows = [row for row in read_records(file, Example) if not languages or row.language in languages]
     encoded = encode_many(vocabulary, [row.messages for row in rows])
     dataset = pack(encoded, recipe.length, drop="truncate", pad_id=vocabulary.pad_token_id)
-    result = fit(network, dataset, Causal(average=recipe.average), recipe, seed)
-    save_model(network, vocabulary, out)
+    kept = Snapshots(network, vocabulary, config.snapshot_steps())
+    result = fit(network, dataset, Causal(average=recipe.average), recipe, seed, compute, kept.after_step)
+    save_model(result.model, vocabulary, out)
+    kept.move_to(out)
     return trained_cost(result)
+
+
+class Snapshots:
+    """Models kept along a run. They are written before the checkpoint of the same step, so none is lost to a kill."""
+
+    def __init__(self, network: Any, vocabulary: Any, steps: tuple[int, ...]) -> None:
+        self.network, self.vocabulary, self.steps = network, vocabulary, steps
+        self.folder = current().scratch / "snapshots"
+
+    def after_step(self, step: int) -> None:
+        """Keep the model if it is due."""
+        if step in self.steps:
+            partial = self.folder / "partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            save_model(self.network, self.vocabulary, partial)
+            final = self.folder / f"step-{step}"
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+
+    def move_to(self, out: Path) -> None:
+        """Hand them over to the artifact."""
+        if self.steps:
+            (out / "snapshots").mkdir()
+        for step in self.steps:
+            shutil.move(self.folder / f"step-{step}", out / "snapshots" / f"step-{step}")
 
 
 @stage(version="1")
 def hub_model(config: HubModelConfig, *, out: Path) -> None:
     """Point at a model that exists already: a directory or a hub id, with its revision. Nothing is downloaded here."""
-    import json
-
     reference = {"model": config.model, "revision": config.revision}
     (out / REFERENCE).write_text(json.dumps(reference, indent=1))
 
@@ -202,28 +259,16 @@ REFERENCE = "model_reference.json"
 
 def resolve(model: Path) -> str | Path:
     """The model behind an artifact: the artifact itself, or the directory or hub id that it points at."""
-    import json
-
     reference = model / REFERENCE
     if reference.exists():
         return str(json.loads(reference.read_text())["model"])
     return model / "merged" if (model / "merged").is_dir() else model
 
 
-@stage(version="1")
-def merge_models(config: MergeConfig, models: list[Path], base: Path | None = None, *, out: Path, seed: int) -> None:
-    """Merge models of one shape into one (paper section on merging; methods in ``paribus.weights``)."""
-    from paribus.weights import merge
-
-    sources = [Path(resolve(model)) for model in models]
-    options: dict[str, Any] = {"weights": config.weights or None, "seed": seed}
-    if config.method in ("ties", "dare_ties"):
-        options |= {"base": Path(resolve(base)), "density": config.density, "scale": config.scale, "trim": config.trim}
-    merge(config.method, sources, out / "merged", **options)
-
-
 @stage(version="1", cost=training_cost)
-def train_reward(config: RewardConfig, model: Path, pairs: Path, *, out: Path, seed: int) -> Cost:
+def train_reward(
+    config: RewardConfig, model: Path, pairs: Path, compute: Path | None = None, *, out: Path, seed: int
+) -> Cost:
     """Train a Bradley-Terry reward model on ``pairs.jsonl``, starting from a causal model's body."""
     import torch
 
@@ -234,25 +279,36 @@ def train_reward(config: RewardConfig, model: Path, pairs: Path, *, out: Path, s
 
     torch.manual_seed(seed)
     vocabulary = load_tokenizer(resolve(model))
-    network = load_reward(resolve(model), dtype="float32", fresh_head=True)
+    network = load_reward(resolve(model), device=current().device, fresh_head=True)
     dataset = encode_pairs(vocabulary, list(read_records(pairs / "pairs.jsonl", PreferencePair)))
-    result = fit(network, dataset, Reward(), config.recipe, seed)
-    save_model(network, vocabulary, out)
+    result = fit(network, dataset, Reward(), config.recipe, seed, compute)
+    save_model(result.model, vocabulary, out)
     return trained_cost(result)
 
 
 def open_model(model: Path) -> tuple[Any, Any]:
-    """The causal model and tokenizer behind an artifact, in fp32 on the run's device."""
+    """The causal model and tokenizer behind an artifact, as saved (fp32 or bf16), on the run's device."""
     from paribus.models.load import load_causal, load_tokenizer
 
     source = resolve(model)
-    return load_causal(source, dtype="float32", device=current().device), load_tokenizer(source)
+    return load_causal(source, device=current().device), load_tokenizer(source)
 
 
-def fit(network: Any, dataset: Any, objective: Any, recipe: Recipe, seed: int) -> "TrainResult":
-    """Train under the run's context: checkpoints in its scratch, progress to its display."""
+def fit(
+    network: Any,
+    dataset: Any,
+    objective: Any,
+    recipe: Recipe,
+    seed: int,
+    compute: Path | None = None,
+    after_step: Callable[[int], None] = lambda step: None,
+) -> "TrainResult":
+    """Train under the run's context: checkpoints in its scratch, progress to its display.
+
+    ``compute`` is the ``compute_test`` artifact of the store (none: fp32 on a CPU). Adapters end merged into the model.
+    """
     from paribus.data.stream import BatchStream
-    from paribus.training.settings import TrainSettings
+    from paribus.training.settings import LoraSettings, TrainSettings
     from paribus.training.trainer import train
 
     context = current()
@@ -266,15 +322,35 @@ def fit(network: Any, dataset: Any, objective: Any, recipe: Recipe, seed: int) -
         gradient_accumulation=recipe.gradient_accumulation,
         activation_checkpointing=recipe.activation_checkpointing,
         checkpoint_every=recipe.checkpoint_every,
+        lora=LoraSettings(rank=recipe.lora_rank, alpha=2.0 * recipe.lora_rank) if recipe.lora_rank else None,
         seed=seed,
     )
 
     def report(step: "StepReport") -> None:
+        after_step(step.step)
         context.progress(step.step, step.total, tokens=step.tokens, loss=step.loss)
 
-    stream = BatchStream(dataset, recipe.rows, seed)
-    directory = context.scratch / "checkpoints" if recipe.checkpoint_every else None
-    return train(network, stream, objective, settings, checkpoint_dir=directory, on_step=report, device=context.device)
+    result = train(
+        network,
+        BatchStream(dataset, recipe.rows, seed),
+        objective,
+        settings,
+        compute=compute_path(compute, recipe.steps),
+        checkpoint_dir=context.scratch / "checkpoints" if recipe.checkpoint_every else None,
+        on_step=report,
+        device=context.device,
+    )
+    if recipe.lora_rank:
+        result.model = result.model.merge_and_unload()
+    return result
+
+
+def compute_path(test: Path | None, steps: int) -> Any:
+    """How a run of ``steps`` steps computes on the context's device, by the store's own test."""
+    from paribus.training.compute import path_for
+
+    found = json.loads((test / "compute.json").read_text()) if test is not None else {"cpu_bf16": False}
+    return path_for(steps, device=current().device, cpu_bf16=found["cpu_bf16"])
 
 
 def save_model(network: Any, vocabulary: Any, out: Path) -> None:

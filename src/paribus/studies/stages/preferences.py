@@ -8,7 +8,7 @@ from typing import Any, Literal
 from paribus.lab import Cost, stage
 from paribus.studies.stages.arbitrage import gold, open_engine, read_completions
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.data import open_world, read_prompts
+from paribus.studies.stages.data import open_world, read_prompts, truth_known
 from paribus.studies.stages.models import (
     Recipe,
     fit,
@@ -146,7 +146,16 @@ def preference_cost(config: PreferConfig, inputs: dict[str, Any]) -> Cost:
 
 
 @stage(version="1", cost=preference_cost)
-def prefer(config: PreferConfig, model: Path, reference: Path, pairs: Path, *, out: Path, seed: int) -> Cost:
+def prefer(
+    config: PreferConfig,
+    model: Path,
+    reference: Path,
+    pairs: Path,
+    compute: Path | None = None,
+    *,
+    out: Path,
+    seed: int,
+) -> Cost:
     """Train a policy by DPO on ``pairs.jsonl`` against a reference (the starting model, or the previous round's)."""
     from paribus.data.pairs import encode_pairs
     from paribus.lab import current
@@ -159,8 +168,8 @@ def prefer(config: PreferConfig, model: Path, reference: Path, pairs: Path, *, o
     dataset = encode_pairs(vocabulary, list(read_records(pairs / "pairs.jsonl", PreferencePair)))
     dataset = add_reference_logprobs(anchor, dataset, cache=current().scratch / "reference")
     objective = DPO(beta=config.beta, label_smoothing=config.label_smoothing)
-    result = fit(policy, dataset, objective, config.recipe, seed)
-    save_model(policy, vocabulary, out)
+    result = fit(policy, dataset, objective, config.recipe, seed, compute)
+    save_model(result.model, vocabulary, out)
     (out / "history.json").write_text(json.dumps(result.history))
     return trained_cost(result, examples=config.recipe.steps * config.recipe.rows)
 
@@ -173,7 +182,15 @@ def reinforce_cost(config: ReinforceConfig, inputs: dict[str, Any]) -> Cost:
 
 @stage(version="1", cost=reinforce_cost)
 def reinforce(
-    config: ReinforceConfig, model: Path, reference: Path, pool: Path, prompts: Path, *, out: Path, seed: int
+    config: ReinforceConfig,
+    model: Path,
+    reference: Path,
+    pool: Path,
+    prompts: Path,
+    compute: Path | None = None,
+    *,
+    out: Path,
+    seed: int,
 ) -> Cost:
     """Train a policy by RLOO on its own scored samples (``pool.jsonl``), drawn by the very model that starts here."""
     from paribus.data.samples import encode_samples
@@ -185,31 +202,59 @@ def reinforce(
     dataset = encode_samples(vocabulary, read_prompts(prompts), read_completions(pool / "pool.jsonl"), config.samples)
     dataset = add_sample_logprobs(policy, anchor, dataset)
     objective = RLOO(samples=config.samples, kl_coefficient=config.kl_coefficient)
-    result = fit(policy, dataset, objective, config.recipe, seed)
-    save_model(policy, vocabulary, out)
+    result = fit(policy, dataset, objective, config.recipe, seed, compute)
+    save_model(result.model, vocabulary, out)
     (out / "history.json").write_text(json.dumps(result.history))
     return trained_cost(result)
 
 
 @stage(version="1")
 def watch(config: WatchConfig, pools: list[Path], prompts: list[Path], start: Path, *, out: Path) -> None:
-    """Hacking monitors of an online run, one row a round; writes ``monitors.json``. ``start`` is the SFT model."""
-    from paribus.feedback.monitors import monitor, scale_of, should_stop
+    """Hacking monitors of an online run, one row a round; writes ``monitors.json``. ``start`` is the SFT model.
+
+    Where right answers are not known, arbiter, length, drift, KL and variety are watched, and nothing else.
+    """
+    engine = open_engine(start, "start")
+    asked = [{row.id: row for row in read_prompts(folder)} for folder in prompts]
+    sampled = [[row for row in read_completions(pool / "pool.jsonl") if row.text.strip()] for pool in pools]
+    known = all(truth_known(list(by_id.values())) for by_id in asked)
+    rounds = _signs(
+        asked, sampled, [_start_logprobs(engine, *pair) for pair in zip(asked, sampled, strict=True)], known
+    )
+    (out / "monitors.json").write_text(json.dumps(rounds, indent=1))
+
+
+def _start_logprobs(engine: Any, asked: dict[str, Any], rows: list[Any]) -> list[float]:
     from paribus.inference.engine import ScoreRequest
+
+    requests = [ScoreRequest(id=row.id, messages=asked[row.prompt_id].messages, completion=row.text) for row in rows]
+    return [found.logprob for found in engine.logprobs(requests)]
+
+
+_NEEDS_TRUTH = ("gold", "gap", "wrong_language", "exact_match")
+
+
+def _signs(
+    asked: list[dict[str, Any]], sampled: list[list[Any]], reference: list[list[float]], known: bool
+) -> list[dict[str, Any]]:
+    from paribus.feedback.monitors import monitor, scale_of, should_stop
     from paribus.world import check
 
-    engine = open_engine(start, "start")
-    history = []
-    scale = None
-    for number, (pool, asked) in enumerate(zip(pools, prompts, strict=True)):
-        by_id = {row.id: row for row in read_prompts(asked)}
-        rows = [row for row in read_completions(pool / "pool.jsonl") if row.text.strip()]
-        requests = [
-            ScoreRequest(id=row.id, messages=by_id[row.prompt_id].messages, completion=row.text) for row in rows
-        ]
-        reference = [found.logprob for found in engine.logprobs(requests)]
-        scale = scale or scale_of(by_id, rows, gold)
-        history.append(monitor(number, by_id, rows, gold, lambda p, t: check(p, t).error, reference, scale))
-    stop = [should_stop(history[: number + 1]) for number in range(len(history))]
-    rounds = [row.as_dict() | {"stop": reason} for row, reason in zip(history, stop, strict=True)]
-    (out / "monitors.json").write_text(json.dumps(rounds, indent=1))
+    def truth(prompt: Any, text: str) -> float:
+        return gold(prompt, text) if known else 0.0
+
+    def error(prompt: Any, text: str) -> str | None:
+        return check(prompt, text).error if known else None
+
+    scale = scale_of(asked[0], sampled[0], truth)
+    history = [
+        monitor(number, by_id, rows, truth, error, logprobs, scale)
+        for number, (by_id, rows, logprobs) in enumerate(zip(asked, sampled, reference, strict=True))
+    ]
+    limit = {} if known else {"gap": float("inf")}
+    stops = [should_stop(history[: number + 1], **limit) for number in range(len(history))]
+    unknown = () if known else _NEEDS_TRUTH
+    return [
+        {name: value for name, value in row.as_dict().items() if name not in unknown} | {"stop": reason}
+        for row, reason in zip(history, stops, strict=True)
+    ]
