@@ -1,0 +1,81 @@
+"""Keeps the values in the paper index equal to the code: ``python tests/docs/settings_tables.py`` writes them anew.
+
+In a table whose first two columns are called ``setting`` and ``here``, the second cell of each row is made from the
+first: a field of the Aya Expanse settings, or a parameter with its default, ``paribus.weights.merge(trim)``.
+"""
+
+import inspect
+import sys
+from typing import Any
+
+from pages import DOCS, found_by_name
+from pydantic import BaseModel
+
+from paribus.studies.aya_expanse_settings import AyaExpanse
+from paribus.studies.stages.models import Recipe, Shape
+
+PAGE = DOCS / "paper-index.md"
+HEAD = "| setting | here |"
+FIRST = "pocket"
+
+
+def refreshed(text: str) -> str:
+    """The page with every ``here`` cell made from the code."""
+    lines, inside = [], False
+    for line in text.splitlines(keepends=True):
+        inside = line.startswith(HEAD) or (inside and line.startswith("|"))
+        row = inside and line.startswith("| `")
+        lines.append(_row(line) if row else line)
+    return "".join(lines)
+
+
+def _row(line: str) -> str:
+    cells = line.split(" | ")
+    return " | ".join([cells[0], here(cells[0].strip("| `")), *cells[2:]])
+
+
+def here(name: str) -> str:
+    """What the code says: one value, or the pocket scale's and those of the scales that differ from it."""
+    if name.startswith("paribus."):
+        return show(default_of(name))
+    values = {scale: show(value_at(scale, name)) for scale in AyaExpanse.presets}
+    others = [f"{scale}: {value}" for scale, value in values.items() if value != values[FIRST]]
+    return "<br>".join([values[FIRST], *others])
+
+
+def value_at(scale: str, name: str) -> Any:
+    """A setting at a scale."""
+    value: Any = AyaExpanse.at(scale)
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def default_of(name: str) -> Any:
+    """The default of a parameter (``paribus.weights.merge(trim)``), or a constant (``paribus.room.CONSTANT``)."""
+    target, _, parameter = name.rstrip(")").partition("(")
+    found = found_by_name(target)
+    return inspect.signature(found).parameters[parameter].default if parameter else found
+
+
+def show(value: Any) -> str:
+    """A value as a reader wants it: recipes and shapes in one line, long lists by their length."""
+    if isinstance(value, Recipe):
+        rows = f"{value.steps} steps x {value.rows} rows x {value.length}"
+        return f"{rows}, {value.learning_rate:g}, {value.optimizer}"
+    if isinstance(value, Shape):
+        heads = f"{value.heads}/{value.key_value_heads} heads"
+        return f"d {value.hidden_size}, {value.layers} layers, {heads}, f {value.intermediate_size}"
+    if isinstance(value, BaseModel):
+        return ", ".join(f"{key} {show(item)}" for key, item in value)
+    if isinstance(value, (tuple, dict)):
+        return ", ".join(map(str, value)) if 0 < len(value) <= 7 else str(len(value) or "none")
+    if isinstance(value, bool) or value in (None, ""):
+        return {True: "yes", False: "no"}.get(value, "none") if value is not None and value != "" else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    old = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(refreshed(old), encoding="utf-8")
+    sys.stdout.write("changed\n" if refreshed(old) != old else "already as the code says\n")
