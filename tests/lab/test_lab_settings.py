@@ -1,8 +1,11 @@
 """Settings: presets per scale, dotted overrides, and errors that name the nearest field."""
 
+import json
 from typing import Any, ClassVar, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from paribus.errors import ConfigError
@@ -90,3 +93,28 @@ def test_an_unknown_scale_lists_the_known_ones() -> None:
         Demo.at("pockett")
     with pytest.raises(ConfigError, match="smoke, pocket"):
         Demo.at("huge")
+
+
+@given(
+    scale=st.sampled_from(["smoke", "pocket"]),
+    values=st.fixed_dictionaries(
+        {},
+        optional={
+            "whole.part.steps": st.integers(),
+            "whole.part.rate": st.floats(allow_nan=False),
+            "whole.name": st.text(),
+            "languages": st.lists(st.text()),
+            "seeds": st.lists(st.integers()),
+            "limit": st.none() | st.integers(),
+            "flag": st.booleans(),
+            "table": st.dictionaries(st.text(), st.floats(allow_nan=False)),
+            "word": st.sampled_from(["5", "null", "true", "[1]", "a,b", '"', "", " x", "=", "日本"]),
+        },
+    ),
+)
+def test_overrides_name_every_change_and_give_the_same_settings_again(scale: str, values: dict[str, Any]) -> None:
+    changed = Demo.at(scale, [f"{key}={json.dumps(value)}" for key, value in values.items()])
+    texts = changed.overrides()
+    assert Demo.at(scale, texts) == changed
+    assert {text.partition("=")[0] for text in texts} <= set(values)
+    assert Demo.at(scale).overrides() == []

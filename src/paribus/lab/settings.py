@@ -39,7 +39,8 @@ class Settings(BaseModel):
 
     def overrides(self) -> list[str]:
         """What differs from the scale's preset, as ``a.b=c`` texts: ``at(scale, overrides)`` gives these settings."""
-        return [f"{key}={json.dumps(value)}" for key, value in _changes(type(self).at(self.scale), self, "")]
+        changes = _changes(type(self).at(self.scale), self, "")
+        return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes]
 
 
 def _changes(old: BaseModel, new: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
