@@ -69,7 +69,7 @@ def encode_prompts(
     """Token ids of prompts, with the opening of the assistant's turn at the end."""
     _template(tokenizer)
     texts = [_render(tokenizer, as_messages(messages), True) for messages in conversations]
-    return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[no-any-return]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
 
 
 def _template(tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -1,5 +1,6 @@
 """Prompts, answers, preferences, critiques, verdicts and ratings as frozen pydantic rows."""
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -124,3 +125,9 @@ class Rating(Record):
     errors: tuple[str, ...] = ()
     scores: dict[str, float] = {}
     meta: dict[str, Any] = {}
+
+
+@cache
+def required_fields(kind: type[BaseModel]) -> frozenset[str]:
+    """Names, as files spell them, of the fields without a default."""
+    return frozenset(info.alias or name for name, info in kind.model_fields.items() if info.is_required())

@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from paribus.errors import DataError
+from paribus.records.schema import required_fields
 
 PARQUET_ROWS = 10_000
 """Rows a Parquet row group: small enough to stream, large enough to compress."""
@@ -46,8 +47,9 @@ def _writer(path: Path) -> Any:
 
 
 def as_row(record: BaseModel) -> dict[str, Any]:
-    """A record as plain JSON values, by the names that files use."""
-    return record.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """A record as plain JSON values, by the names that files use; nulls that are defaults are left out."""
+    row = record.model_dump(mode="json", by_alias=True)
+    return {key: value for key, value in row.items() if value is not None or key in required_fields(type(record))}
 
 
 @contextlib.contextmanager
