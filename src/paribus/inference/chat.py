@@ -64,7 +64,9 @@ class Chat:
         asked = (Message(role="user", content="a"),)
         rendered = [self._render(turns(asked), open_turn=True), self._render(turns(asked, "b"), open_turn=False)]
         prompt, whole = self._encode(rendered)
-        special = set(self.tokenizer.all_special_ids)
+        # An end of turn is often no named special token (eos, pad, ...), only an added one that is marked special.
+        added = self.tokenizer.added_tokens_decoder
+        special = {*self.tokenizer.all_special_ids, *(token for token, about in added.items() if about.special)}
         return list(dropwhile(lambda token: token not in special, whole[len(prompt) :]))
 
     def stop_ids(self, model: PreTrainedModel) -> frozenset[int]:

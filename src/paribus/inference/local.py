@@ -26,7 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from paribus.errors import EngineError
 from paribus.inference.chat import Chat
 from paribus.inference.engine import GenerationRequest, Reply, Score, ScoreRequest, check_distinct
-from paribus.inference.lockstep import LockstepBatch
+from paribus.inference.lockstep import LockstepBatch, lockstep_agrees
 from paribus.inference.sampling import choose, uniforms
 from paribus.inference.scoring import completion_logprobs
 from paribus.inference.slots import SlotBatch, slots_agree
@@ -113,9 +113,17 @@ class LocalEngine:
 
     @cached_property
     def batching(self) -> Literal["slots", "lockstep"]:
-        """Tried once on two short rows: slots must give the logits of plain forward passes, or lockstep is used."""
+        """Tried once on two short rows: slots must give the logits of plain forward passes, or lockstep is used, which
+        must give them too."""
         with self._running():
-            return "slots" if slots_agree(self.model, self._mask_dtype) else "lockstep"
+            if slots_agree(self.model, self._mask_dtype):
+                return "slots"
+            if lockstep_agrees(self.model):
+                return "lockstep"
+        raise EngineError(
+            f"{type(self.model).__name__} gives other logits with its key/value cache than without, or takes no cache "
+            "of transformers; generate with a served model, or mend the model's cache."
+        )
 
     def _row(self, index: int, request: GenerationRequest, prompt: list[int]) -> Row:
         self._check_fits(request.id, len(prompt), request.max_tokens)

@@ -1,11 +1,13 @@
 """Batches for models that ``slots`` cannot hold: recurrent states, position biases made from a padding mask, and so on.
 
 Every row of a batch has the same prompt length, so nothing is padded and the model's own cache does the rest; rows that
-finish leave the batch, rows join only an empty one. Slower on mixed lengths, right for any causal model with a cache.
+finish leave the batch, rows join only an empty one. Slower on mixed lengths, right for any causal model whose cache is
+one of transformers' and is named ``past_key_values`` or ``cache_params``; ``lockstep_agrees`` tries it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import cast
@@ -13,6 +15,8 @@ from typing import cast
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+
+from paribus.inference.slots import close
 
 
 class LockstepBatch:
@@ -23,6 +27,9 @@ class LockstepBatch:
         self.count = 0
         self._waiting: list[Sequence[int]] = []
         self._expand: Tensor | None = None
+        # Mamba's models take their state under another name, and ignore a cache of the usual one.
+        taken = inspect.signature(model.forward).parameters
+        self._cache_name = "cache_params" if "cache_params" in taken else "past_key_values"
 
     def __len__(self) -> int:
         return self.count
@@ -61,4 +68,23 @@ class LockstepBatch:
         return order
 
     def _forward(self, ids: Tensor) -> Tensor:
-        return self.model(input_ids=ids, past_key_values=self.cache, use_cache=True).logits[:, -1]
+        return self.model(input_ids=ids, use_cache=True, **{self._cache_name: self.cache}).logits[:, -1]
+
+
+PROBE = ([3, 1, 4, 1, 5, 9], [2, 7, 1, 8, 2, 8])
+
+
+def lockstep_agrees(model: PreTrainedModel) -> bool:
+    """Whether one step from the cache, after a row has left, gives the logits of a plain forward pass."""
+    vocabulary = model.config.get_text_config().vocab_size
+    prompts = [[token % vocabulary for token in prompt] for prompt in PROBE]
+    plain = model(torch.tensor(prompts[1:], device=model.device), use_cache=False).logits[:, -1].float()
+    batch = LockstepBatch(model, rows=len(prompts))
+    try:
+        batch.admit([prompt[:-1] for prompt in prompts])
+        batch.step([])
+        batch.drop({0})
+        cached = batch.step([prompts[1][-1]]).float()
+    except (TypeError, ValueError, RuntimeError, AttributeError, LookupError, NotImplementedError):
+        return False
+    return close(cached, plain, model.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from paribus.errors import EngineError
@@ -35,6 +36,7 @@ class ScriptedEngine:
         """One score for each request; ``EngineError`` if the engine was made without ``score``."""
         if self._score is None:
             raise EngineError(f"Scripted engine {self.name!r} has no score rule; pass score=... when making it.")
+        check_distinct(request.id for request in requests)
         return [
             Score(request_id=request.id, logprob=self._score(request), tokens=len(request.completion.split()))
             for request in requests
@@ -42,8 +44,8 @@ class ScriptedEngine:
 
     def _answer(self, request: GenerationRequest) -> Reply:
         text = self._rule(request)
-        words = text.split(" ")
+        words = list(re.finditer(r"\S+", text))
         if len(words) > request.max_tokens:
-            kept = " ".join(words[: request.max_tokens])
+            kept = text[: words[request.max_tokens - 1].end()]
             return Reply(request_id=request.id, text=kept, tokens=request.max_tokens, finish="length")
         return Reply(request_id=request.id, text=text, tokens=len(words), finish="stop")
