@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_calls import TOY, call, command, environment, process, python
+from cli_calls import LAB_TESTS, TOY, call, command, environment, process, python
 
 from paribus.studies.catalogue import CATALOGUE
 
@@ -106,6 +106,29 @@ def test_the_report_is_that_of_the_last_run_with_its_settings(tmp_path: Path) ->
     assert "--set items=12 --set &#39;seeds=[0, 1, 2]&#39;" in before
 
 
+def test_the_report_outlives_the_code_that_made_it(tmp_path: Path) -> None:
+    own = tmp_path / "cli_ageing_study.py"
+    own.write_text((LAB_TESTS / "lab_toy.py").read_text())
+    words = ["cli_ageing_study:STUDY", "--scale", "smoke", "--store", "own"]
+    assert process("run", *words).returncode == 0
+    page = tmp_path / "own" / "reports" / "toy-smoke.html"
+    before = page.read_text()
+    own.write_text(own.read_text().replace("corpus_size", "size_of_corpus").replace('version="1"', 'version="2"'))
+    assert process("report", *words).returncode == 0
+    kept, now = (text.partition("paribus run")[0] for text in (before, page.read_text()))
+    assert kept == now and "this one has other settings" in page.read_text()
+
+
+def test_a_run_that_did_not_end_leaves_the_last_report(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (finished / "reports" / "toy-smoke.html").read_text()
+    (finished.parent / "evaluate").touch()
+    monkeypatch.setenv("TOY_FAIL", str(finished.parent))
+    words = [TOY, "--scale", "smoke", "--store", finished]
+    assert call("run", *words, "--set", "items=9", "--launcher", "inline").exit_code == 1
+    assert call("report", *words).exit_code == 0
+    assert (finished / "reports" / "toy-smoke.html").read_text() == before
+
+
 def test_the_scoreboard_shows_the_claims_of_finished_runs(finished: Path) -> None:
     answer = call("scoreboard", "--store", finished)
     assert "Lifting lifts." in answer.stdout and "1 supported, 0 contradicted, 0 unresolved" in answer.stdout
@@ -195,7 +218,7 @@ def test_status_of_everything_has_a_line_for_every_stage(finished: Path) -> None
 
 def test_status_names_changed_source(finished: Path, tmp_path: Path) -> None:
     own = tmp_path / "cli_changing_study.py"
-    own.write_text((Path(process.__code__.co_filename).parent.parent / "lab" / "lab_toy.py").read_text())
+    own.write_text((LAB_TESTS / "lab_toy.py").read_text())
     words = ["cli_changing_study:STUDY", "--scale", "smoke", "--store", "own"]
     assert process("run", *words).returncode == 0
     own.write_text(own.read_text() + "\nCHANGED = 1\n")

@@ -112,3 +112,7 @@ def test_a_report_that_cannot_be_written(finished: Path) -> None:
 def test_a_report_of_other_settings_asks_for_a_run(finished: Path) -> None:
     words = ["report", TOY, "--scale", "smoke", "--store", finished, "--seed-count", "7"]
     assert "has no result at this scale and setting" in sentence(call(*words))
+
+
+def test_a_report_of_a_scale_that_was_never_run(finished: Path) -> None:
+    assert "has no finished run at scale 'pocket'" in sentence(call("report", TOY, "--store", finished))

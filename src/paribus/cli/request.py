@@ -12,7 +12,7 @@ import typer
 from paribus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from paribus.lab import Plan, Settings, Study
+    from paribus.lab import Plan, Settings, Study, StudyResult
 
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study of `paribus list`, or your own as module:NAME.")
@@ -69,7 +69,13 @@ class Request:
         """The checked graph; nothing runs."""
         return self.study.plan(self.settings)
 
-    def rerun(self, settings: "Settings") -> str:
-        """The command line that reproduces these settings in any store, however they were asked for."""
-        changes = [word for text in settings.overrides() for word in ("--set", text)]
-        return shlex.join(["paribus", "run", self.name, "--scale", settings.scale, *changes])
+    def rerun(self, result: "StudyResult") -> str:
+        """The command line that gives this result again in any store, however its settings were asked for."""
+        from pydantic import ValidationError
+
+        command = ["paribus", "run", self.name, "--scale", result.scale]
+        try:
+            texts = self.study.settings.model_validate(result.settings).overrides()
+        except ValidationError:
+            return f"{shlex.join(command)}  # with the version of the study that was run: this one has other settings"
+        return shlex.join([*command, *(word for text in texts for word in ("--set", text))])

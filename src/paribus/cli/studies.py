@@ -19,7 +19,7 @@ from paribus.cli.request import (
 from paribus.errors import StoreError
 
 if TYPE_CHECKING:
-    from paribus.lab import Settings, Store, StudyResult
+    from paribus.lab import Store, StudyResult
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 130
@@ -107,7 +107,7 @@ def run(
         raise typer.Exit(EXIT_STOPPED)
     if not ended.ok:
         raise typer.Exit(EXIT_FAILED)
-    _publish(asked, planned.settings, read_result(planned, opened))
+    _publish(asked, read_result(planned, opened))
 
 
 def status(
@@ -141,13 +141,15 @@ def report(
 ) -> None:
     """Write the report again from stored records. Without --set or --seed-count: that of the last finished run."""
     from paribus.lab import read_result
-    from paribus.lab.running import last_settings
+    from paribus.lab.running import last_result
 
     asked = Request(study, scale, store, seed_count, changes or ())
     settings, opened = asked.settings, _existing(store)
-    if not asked.overrides:
-        settings = last_settings(asked.study, opened, scale) or settings
-    _publish(asked, settings, read_result(asked.study.plan(settings), opened))
+    if asked.overrides:
+        result = read_result(asked.study.plan(settings), opened)
+    else:
+        result = last_result(opened, asked.study.name, scale)
+    _publish(asked, result)
 
 
 def scoreboard(store: StoreFolder = DEFAULT_STORE) -> None:
@@ -176,7 +178,7 @@ def _existing(store: Path) -> "Store":
     return opened
 
 
-def _publish(asked: Request, settings: "Settings", result: "StudyResult") -> None:
+def _publish(asked: Request, result: "StudyResult") -> None:
     """Print the result, write its page, and say last where that lies."""
     from rich.console import Console
 
@@ -184,6 +186,6 @@ def _publish(asked: Request, settings: "Settings", result: "StudyResult") -> Non
     from paribus.report.terminal import print_study
 
     page = asked.store / "reports" / f"{result.study}-{result.scale}.html"
-    write_study(result, page, rerun_command=asked.rerun(settings))
+    write_study(result, page, rerun_command=asked.rerun(result))
     print_study(result, Console())
     typer.echo(page)

@@ -247,7 +247,7 @@ class _Run:
 
 
 def read_result(plan: Plan, store: Store) -> StudyResult:
-    """The result of a finished plan, with the seconds of its arms added from the manifests.
+    """The result of a finished plan, with the seconds of its arms and the address of its analysis added.
 
     Raises ``StoreError`` if the study has not been run to the end.
     """
@@ -259,7 +259,9 @@ def read_result(plan: Plan, store: Store) -> StudyResult:
         )
     result = load_result(store.path(plan.result.address))
     seconds = {a: store.manifest(a).cost.seconds for a in plan.graph.nodes if store.has(a)}
-    return result.model_copy(update={"arms": tuple(_with_seconds(plan, seconds, arm) for arm in result.arms)})
+    arms = tuple(_with_seconds(plan, seconds, arm) for arm in result.arms)
+    provenance = {**result.provenance, "analysis": plan.result.address}
+    return result.model_copy(update={"arms": arms, "provenance": provenance})
 
 
 def _with_seconds(plan: Plan, seconds: Mapping[str, float], summary: ArmSummary) -> ArmSummary:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from paribus.errors import ConfigError, StoreError
+from paribus.errors import StoreError
+from paribus.lab.analysis import load_result
 from paribus.lab.ledger import Ledger
 from paribus.lab.results import StudyResult
 from paribus.lab.runner import RunReport, read_result, run_plan
@@ -40,25 +39,18 @@ def run_study(
     return read_result(plan, opened)
 
 
-def last_settings(study: Study, store: Store, scale: str) -> Settings | None:
-    """The settings of the study's last finished run at a scale in this store; None if there is none.
+def last_result(store: Store, study: str, scale: str) -> StudyResult:
+    """The result of the last finished run of a study at a scale, from the store alone: the study's code may be another
+    by now, or gone.
 
-    Raises ``ConfigError`` if the study's settings have other fields by now.
+    Raises ``StoreError`` if there is none.
     """
     with Ledger(store.ledger_path) as ledger:
-        found = ledger.rows(
-            "select settings from runs where study = ? and scale = ? and state = 'done' order by ended desc limit 1",
-            (study.name, scale),
-        )
-    if not found:
-        return None
-    try:
-        return study.settings.model_validate_json(found[0]["settings"])
-    except ValidationError as error:
-        raise ConfigError(
-            f"The last finished run of {study.name!r} at scale {scale!r} had settings that this version does not read "
-            f"({error.errors(include_url=False)[0]['loc']}); run the study again."
-        ) from error
+        found = [r for r in ledger.results() if (r.study, r.scale) == (study, scale)]
+    address = str(found[0].provenance.get("analysis", "")) if found else ""
+    if not address or not store.has(address):
+        raise StoreError(f"Study {study!r} has no finished run at scale {scale!r} in {store.root}; run it first.")
+    return found[0].model_copy(update={"panels": load_result(store.path(address)).panels})
 
 
 def failure_text(report: RunReport, store: Store) -> str:
