@@ -16,6 +16,12 @@ def test_scipy_parity(successes: int, n: int) -> None:
     assert (ours.estimate, ours.n, ours.covers) == (successes / n, n, ("items",))
 
 
+@pytest.mark.parametrize("n", [1, 7, 12, 30, 49, 100, 1000])
+def test_never_and_always_lie_inside_their_intervals(n: int) -> None:
+    assert (wilson(0, n).low, wilson(n, n).high) == (0.0, 1.0)
+    assert wilson(0, n).contains(0.0) and wilson(n, n).contains(1.0)
+
+
 def test_rare_events_are_covered() -> None:
     draws = np.random.default_rng(0).binomial(60, 0.03, 2_000)
     covered = np.mean([wilson(int(k), 60).contains(0.03) for k in draws])

@@ -22,4 +22,5 @@ def wilson(successes: int, n: int, *, level: float = 0.95, covers: tuple[str, ..
     share = successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), level, n, covers)
+    # At 0 and n the ends are exactly 0 and 1; rounding must not leave the share outside its own interval.
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), level, n, covers)
