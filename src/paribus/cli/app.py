@@ -14,10 +14,10 @@ from typer.core import TyperGroup
 
 from paribus import __version__
 from paribus.cli import parts, studies
+from paribus.cli.studies import EXIT_STOPPED
 from paribus.errors import ParibusError
 
 EXIT_UNUSABLE = 2
-EXIT_STOPPED = 130
 
 
 class Sentences(TyperGroup):
