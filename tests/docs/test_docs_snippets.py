@@ -53,8 +53,9 @@ def test_every_page_is_in_the_navigation() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_and_their_options_exist(page: Path) -> None:
-    from paribus.cli import app
     from typer.main import get_command
+
+    from paribus.cli.app import app
 
     root = get_command(app)
     for line in commands(page):
@@ -74,8 +75,9 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_options_named_in_prose_exist(page: Path) -> None:
-    from paribus.cli import app
     from typer.main import get_command
+
+    from paribus.cli.app import app
 
     def options(command: object) -> set[str]:
         own = {o for p in getattr(command, "params", ()) for o in (*p.opts, *p.secondary_opts)}
