@@ -29,7 +29,6 @@ def test_separability_by_hand() -> None:
 
 
 def test_agreement_by_hand() -> None:
-    # b.
     human = {
         "a": _interval(0, 1),
         "b": _interval(2, 5),

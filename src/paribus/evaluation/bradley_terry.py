@@ -41,8 +41,7 @@ class BradleyTerry:
         ratings: points per model (400 points = odds of ten to one), the baseline at the anchor.
         win_probability: chance to beat the baseline, 0.5 for the baseline itself.
         draws: bootstrap ratings in points, shape ``(resamples, models)``, columns in the order of ``models``; NaN where
-        a
-            model drew no game.
+            a model drew no game.
         unbounded: models whose rating ran into the limit because they won or lost everything.
     """
 

@@ -1,6 +1,4 @@
-"""Does the judge prefer a place rather than an answer? Read from swapped double games (and, in part, from single
-ones).
-"""
+"""Does the judge prefer a place rather than an answer? Read from swapped double games and, in part, single ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +24,7 @@ class PositionReport:
         flip_rate: share of prompts whose two games differ in outcome (win, tie or loss). ``None`` for single games.
         reversal_rate: share of prompts on which each answer won when it stood in the same place. ``None`` as above.
         consistent_wins: wins / (wins + losses) among prompts on which both games agree on a winner. ``None`` as above,
-        or
-            where no prompt is consistent.
+            or where no prompt is consistent.
         consistent_prompts: how many prompts that is; prompts: how many there are.
     """
 

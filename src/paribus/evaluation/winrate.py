@@ -2,8 +2,8 @@
 
 - ``ties_apart``: wins / all, ties reported beside it (Aya-101 and the papers after it).
 - ``half_ties``: (wins + ties / 2) / all.
-- ``strong_x3``: mean score over games, ties one half, strong verdicts counted three times (Arena-Hard-Auto v0.1 and
-v2.0).
+- ``strong_x3``: mean score over games, ties one half, strong verdicts counted three times (Arena-Hard-Auto, v0.1 and
+  v2.0).
 
 The same verdicts give different numbers under each (papers/aya-expanse.md, checklist 15), so a table carries its
 definition and refuses rows of another.
@@ -118,9 +118,8 @@ def win_rate(
         verdicts: games by one judge, in either order of the models.
         definition: see the module docstring.
         language: count this language only; ``None`` counts all.
-        protocol: ``"single"`` (one game per prompt, order randomised) or ``"double"`` (two, positions swapped).
-        ``None``
-            reads it off the verdicts; a declared one that does not fit raises ``DataError``.
+        protocol: ``"single"`` (one game per prompt, order randomised) or ``"double"`` (two, positions swapped);
+            ``None`` reads it off the verdicts. A declared one that does not fit raises ``DataError``.
         combine: how the two games of a prompt make one outcome, except under ``strong_x3``, which averages games.
             ``"majority"``: the sign of their sum (win + tie is a win, win + loss a tie); ``"agreement"``: the outcome
             on which both agree, otherwise a tie.
