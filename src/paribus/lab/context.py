@@ -1,12 +1,15 @@
 """What a running stage may ask about its run: device, threads, scratch space, and where to report progress.
 
 None of this can enter an identity. Outside a run (a notebook, a unit test) ``current()`` answers with a context that
-has its own temporary scratch folder and reports nowhere, so parts of stages can be called directly.
+has its own temporary scratch folder (gone with the process) and reports nowhere, so parts of stages can be called
+directly.
 """
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -33,7 +36,7 @@ class RunContext:
     device: str = "cpu"
     threads: int = 1
     workers: int = 1
-    scratch: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="paribus-")))
+    scratch: Path = field(default_factory=lambda: _temporary())
     address: str = ""
     hints: Mapping[str, str] = field(default_factory=dict)
     progress_file: Path | None = None
@@ -70,6 +73,13 @@ _current: ContextVar[RunContext | None] = ContextVar("paribus_run_context", defa
 def current() -> RunContext:
     """The context of the running stage, or a bare one outside of any run."""
     return _current.get() or RunContext()
+
+
+def _temporary() -> Path:
+    """A folder that goes with this process."""
+    folder = tempfile.mkdtemp(prefix="paribus-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @contextlib.contextmanager

@@ -85,14 +85,15 @@ def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> tup
 
 
 def _kill(process: "subprocess.Popen[bytes]", store: Path, who: str, dice: random.Random) -> int:
-    """``kill -9``; returns how many were killed (a worker may not have started yet)."""
+    """``kill -9``; returns how many were killed. Waits for a worker to start, and finds none if the run ends first."""
     if who == "runner":
         # The whole group: the command may be a shell or a launcher around the runner.
         os.killpg(process.pid, signal.SIGKILL)
         return 1
-    workers = workers_of(store)
-    if not workers:
-        return 0
+    while not (workers := workers_of(store)):
+        if process.poll() is not None:
+            return 0
+        time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.kill(dice.choice(workers), signal.SIGKILL)
     return 1

@@ -17,6 +17,7 @@ from paribus.report import sections
 from paribus.report.forest import intervals, ladder
 from paribus.report.formatting import Unit, show, show_plain, unit_of
 from paribus.report.grids import Heatmap, heatmap, shares
+from paribus.report.ladder import ladder_table
 from paribus.report.page import anchor, render_page, write_page
 from paribus.report.panels import check_panel
 from paribus.report.plane import lines, scatter
@@ -110,8 +111,9 @@ def render_study(result: StudyResult, *, rerun_command: str) -> str:
         "study.html.jinja",
         result=result,
         rerun=rerun_command,
-        contents=_contents(panels),
+        contents=_contents(panels, bool(result.ladder)),
         panels=panels,
+        steps=ladder_table(result, units),
         answers=sections.answers(result, units),
         arms=sections.arms_table(result),
         budget=sections.budget_table(result),
@@ -215,8 +217,10 @@ def _samples(panel: Panel) -> list[Sample]:
     return [Sample(writing_of(language), prompt, tuple(answers)) for (language, prompt), answers in groups.items()]
 
 
-def _contents(panels: list[PanelView]) -> list[Entry]:
-    shown = (*(Entry(view.anchor, view.title) for view in panels), Entry("measures", "Every arm, every measure"))
+def _contents(panels: list[PanelView], ladder: bool) -> list[Entry]:
+    steps = [Entry("steps", "What each step adds, by language")] if ladder else []
+    views = [Entry(view.anchor, view.title) for view in panels]
+    shown = (*steps, *views, Entry("measures", "Every arm, every measure"))
     return [
         Entry("answers", "Answers"),
         Entry("run", "What was run"),

@@ -15,7 +15,7 @@ ROUNDS = ("sample-?", "score-?", "pairs-?", "dpo-?")
 EXPANSE = "Aya Expanse (arXiv 2412.04261), technical blog post"
 ARBITRAGE = "Multilingual Arbitrage (arXiv 2408.14960), abstract"
 
-_SAME_TOKENS = Matched(currency="tokens", labels=("sft",))
+_SAME_COMPUTE = Matched(currency="flops", labels=("sft",))
 _SAME_PAIRS = Matched(currency="examples", labels=("dpo-*",))
 _SAME_SAMPLES = Matched(currency="calls", labels=("sample-*",))
 _STEP = Unmatched(reason="a step of the recipe costs what it costs; see the cost ratio")
@@ -41,7 +41,7 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
             baseline=baseline,
             measure=s.measure,
             differs_in=("route.router",),
-            matched=_SAME_TOKENS,
+            matched=_SAME_COMPUTE,
         )
         for arm, baseline in order
         if arm in s.routers and baseline in s.routers
@@ -55,7 +55,7 @@ def _merging(s: AyaExpanse) -> list[Contrast]:
         baseline="joint_long",
         measure=s.measure,
         differs_in=TUNED,
-        matched=Matched(currency="tokens", labels=("sft", "sft-*")),
+        matched=Matched(currency="flops", labels=("sft", "sft-*")),
     )
     methods = [
         Contrast(
@@ -64,7 +64,7 @@ def _merging(s: AyaExpanse) -> list[Contrast]:
             baseline=f"merge_{method}",
             measure=s.measure,
             differs_in=("merge.method",),
-            matched=Matched(currency="tokens", labels=("sft-*",)),
+            matched=Matched(currency="flops", labels=("sft-*",)),
         )
         for method in s.methods
         if method != "linear"
@@ -84,7 +84,7 @@ def _merging(s: AyaExpanse) -> list[Contrast]:
         baseline="merge_linear",
         measure=s.measure,
         differs_in=("merge.*",),
-        matched=Matched(currency="tokens", labels=("sft-*",)),
+        matched=Matched(currency="flops", labels=("sft-*",)),
     )
     run = Contrast(
         name="averaging one run over its last model",
@@ -92,7 +92,7 @@ def _merging(s: AyaExpanse) -> list[Contrast]:
         baseline="joint_long",
         measure=s.measure,
         differs_in=("merge", "evaluate.inputs"),
-        matched=Matched(currency="tokens", labels=("sft",)),
+        matched=_SAME_COMPUTE,
     )
     extra = [(s.search_rounds, searched), (s.training.snapshots, run), (s.control, control)]
     return [joint, *methods, *(contrast for wanted, contrast in extra if wanted)]

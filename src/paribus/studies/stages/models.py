@@ -219,7 +219,7 @@ def _supervised(
     result = fit(network, dataset, Causal(average=recipe.average), recipe, seed, compute, kept.after_step)
     save_model(result.model, vocabulary, out)
     kept.move_to(out)
-    return trained_cost(result)
+    return trained_cost(result, positions=recipe.tokens)
 
 
 class Snapshots:
@@ -227,7 +227,8 @@ class Snapshots:
 
     def __init__(self, network: Any, vocabulary: Any, steps: tuple[int, ...]) -> None:
         self.network, self.vocabulary, self.steps = network, vocabulary, steps
-        self.folder = current().scratch / "snapshots"
+        self.context = current()
+        self.folder = self.context.scratch / "snapshots"
 
     def after_step(self, step: int) -> None:
         """Keep the model if it is due."""
@@ -340,6 +341,8 @@ def fit(
         on_step=report,
         device=context.device,
     )
+    if result.resumed_at:
+        print(f"resumed from the checkpoint of step {result.resumed_at}")
     if recipe.lora_rank:
         result.model = result.model.merge_and_unload()
     return result
@@ -359,8 +362,12 @@ def save_model(network: Any, vocabulary: Any, out: Path) -> None:
     vocabulary.save_pretrained(out)
 
 
-def trained_cost(result: "TrainResult", examples: int = 0) -> Cost:
-    """What a training run spent, in the lab's currencies."""
+def trained_cost(result: "TrainResult", *, examples: int = 0, positions: int = 0) -> Cost:
+    """What a training run spent, in the lab's currencies.
+
+    ``positions`` of packed rows are all computed, pads included, and so are their FLOPs; tokens leave pads out.
+    """
     parameters = sum(p.numel() for p in result.model.parameters())
-    spent = {"tokens": result.tokens, "targets": result.targets, "flops": result.flops}
+    flops = result.flops * positions / result.tokens if positions else result.flops
+    spent = {"tokens": result.tokens, "targets": result.targets, "flops": flops}
     return Cost(**spent, parameters=parameters, examples=examples)
