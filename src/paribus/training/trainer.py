@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from paribus.data.stream import BatchStream
-from paribus.errors import ConfigError, ModelError
+from paribus.errors import ConfigError, DataError, ModelError
 from paribus.training import checkpoints
 from paribus.training.adapters import with_lora
 from paribus.training.compute import ComputePath, self_test
@@ -147,6 +147,8 @@ def _arguments(settings: TrainSettings, path: ComputePath, directory: Path, devi
         remove_unused_columns=False,
         ignore_data_skip=True,
         dataloader_pin_memory=False,
+        # Every weight takes part in every loss; looking for others costs a walk over the graph each step.
+        ddp_find_unused_parameters=False,
     )
 
 
@@ -204,6 +206,11 @@ class StreamTrainer(Trainer):
         weights = [self.objective.weight(sample) for sample in samples]
         # Gradients are averaged over processes, so each process divides by the mean weight of a process.
         total = self.reduced([sum(weights)], "mean")[0]
+        if total == 0:
+            raise DataError(
+                f"Step {self.state.global_step + 1} has no token to learn: every label of its {self.stream.batch_size} "
+                "rows is masked; look for answers that were cut off, or raise the batch size."
+            )
         self.shares = [weight / total for weight in weights]
         self.step_sums, self.step_counts = defaultdict(float), [0, 0]
         return samples, None

@@ -35,15 +35,19 @@ class Causal:
         labels = batch["labels"][:, 1:]
         keep = labels != IGNORE
         losses = F.cross_entropy(target_logits(model, batch, keep).float(), labels[keep], reduction="none")
-        if self.average == "token":
-            value = losses.mean()
-        else:
-            _, owner = example_ids(batch)[keep].unique(return_inverse=True)
-            sums = torch.zeros(int(owner.max()) + 1, dtype=losses.dtype, device=losses.device).index_add(
-                0, owner, losses
-            )
-            value = (sums / torch.bincount(owner)).mean()
-        return Loss(value, targets=int(keep.sum()))
+        owners = example_ids(batch)[keep] if self.average == "example" else None
+        return Loss(_mean(losses, owners), targets=len(losses))
+
+
+def _mean(losses: Tensor, owners: Tensor | None) -> Tensor:
+    """Mean of token losses, or of the means of their owners; 0 for no token, whose mean would be NaN."""
+    if not len(losses):
+        return losses.sum()
+    if owners is None:
+        return losses.mean()
+    _, places, counts = owners.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), dtype=losses.dtype, device=losses.device).index_add(0, places, losses)
+    return (sums / counts).mean()
 
 
 def example_ids(batch: Batch) -> Tensor:
