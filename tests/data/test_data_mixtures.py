@@ -37,24 +37,25 @@ def plain_ids(mixed: list[Example], source: str) -> list[str]:
 
 @st.composite
 def mixtures(draw):
-    sizes = draw(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1))
+    sizes = draw(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 25), min_size=1))
     sources = {name: rows(name, size) for name, size in sizes.items()}
-    caps = draw(
-        st.lists(st.builds(Cap, st.integers(1, 30), st.sampled_from([("source",), ("source", "language")])), max_size=2)
-    )
-    options = {"caps": caps, "seed": draw(st.integers(0, 9)), "by": draw(st.sampled_from(["source", "language"]))}
+    by = draw(st.sampled_from(["source", "language"]))
+    # A cap on sources can leave nothing of a language, of which nothing can then be asked.
+    cells = st.sampled_from([("source", "language"), (by,), ("source", "language", "task")])
+    caps = draw(st.lists(st.builds(Cap, st.integers(1, 30), cells), max_size=2))
+    options = {"caps": caps, "seed": draw(st.integers(0, 9)), "by": by}
     kind = draw(st.sampled_from(["all", "weights", "temperature"]))
     if kind != "all":
-        options |= {"total": draw(st.integers(1, 200)), "repeat": True}
+        options |= {"total": draw(st.integers(1, 100)), "repeat": True}
     if kind == "temperature":
         options["temperature"] = draw(st.sampled_from([0.01, 0.5, 1, 3, math.inf]))
     if kind == "weights":
-        found = sources if options["by"] == "source" else {row.language for own in sources.values() for row in own}
+        found = sources if by == "source" else sorted({row.language for own in sources.values() for row in own})
         options["weights"] = {name: draw(st.floats(0.1, 9)) for name in found}
     return sources, options
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mixtures())
 def test_the_account_is_exact(case):
     sources, options = case
@@ -75,7 +76,7 @@ def test_the_account_is_exact(case):
         assert share.tokens == sum(letters(row) for row in mixed if row.language == code)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mixtures())
 def test_no_row_is_drawn_twice_before_every_row_of_its_group_is_drawn_once(case):
     sources, options = case
@@ -90,7 +91,7 @@ def test_no_row_is_drawn_twice_before_every_row_of_its_group_is_drawn_once(case)
         assert max(spread) - min(spread) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mixtures(), st.randoms())
 def test_a_mixture_is_a_pure_function_of_its_arguments(case, random):
     sources, options = case

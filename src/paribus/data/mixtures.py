@@ -144,9 +144,9 @@ def mix(
         seed: of the draw and of the order.
         length: tokens of a row, for the account (see ``token_length``).
 
-    Counts are exact: shares times ``total``, rounded down, the rest to the largest remainders (earlier groups first
-    among equals). Rows get the id ``<source>/<id>``, further copies ``#2``, ``#3`` behind it; an empty ``source`` field
-    is filled with the source's name.
+    Counts are exact: shares times ``total``, rounded down, the rest to the largest remainders (among equals to earlier
+    sources, or to languages earlier in the alphabet). Rows get the id ``<source>/<id>``, further copies ``#2``, ``#3``
+    behind it; an empty ``source`` field is filled with the source's name.
 
     Raises ``ConfigError`` for contradicting or missing arguments, ``DataError`` for empty sources, an id that stands
     twice, and a group with too few rows.
@@ -156,7 +156,7 @@ def mix(
     left = offers
     for cap in caps:
         left = _capped(left, cap)
-    names = sources if by == "source" else dict.fromkeys(offer.value(by) for offer in offers)
+    names = sources if by == "source" else sorted({offer.value(by) for offer in offers})
     groups: dict[str, list[_Offer]] = {name: [] for name in names}
     for offer in left:
         groups[offer.value(by)].append(offer)
