@@ -39,7 +39,7 @@ def _win_rates(config: "PanelsConfig", folders: Mapping[str, Path]) -> Panel:
         id="win-rates",
         kind="intervals",
         title="Win rate against the base model, ties apart (wins over all prompts)",
-        caption="The Aya papers' definition; a prompt is won by the majority of its games. Intervals resample questions.",
+        caption="The Aya papers' definition. The majority of its games wins a prompt. Intervals resample questions.",
         rows=tuple(rows),
         x_title="win rate",
     )
