@@ -8,6 +8,12 @@ from feedback_toy import answer, gold, prompts_in
 from scipy.special import ndtr
 from scipy.stats import binomtest
 
+from paribus.evaluation.benchmark_quality import (
+    agreement_with_confidence,
+    pair_rank_brier,
+    rank_correlation,
+    separability,
+)
 from paribus.evaluation.bradley_terry import bradley_terry
 from paribus.evaluation.position import position_report
 from paribus.evaluation.style import completion_styles
@@ -148,6 +154,24 @@ def test_ratings_find_the_planted_strengths() -> None:
         assert found.win_probability[model].estimate == pytest.approx(chance, abs=4 * error)
     order = sorted(found.ratings, key=lambda name: -found.ratings[name].estimate)
     assert order == ["strong", "middling", "base", "weak"]
+
+
+def test_a_noisy_leaning_judge_still_ranks_models_as_the_truth_does() -> None:
+    """Two judges as two benchmarks: the biased one against the planted truth behind it."""
+    asked = prompts_in(LANGUAGES, 150)
+    base = _answers(asked, "base", [0.5] * len(asked))
+    marks = np.random.default_rng(4).normal(0, 0.3, len(asked))
+    judge, seen, true = RuleJudge(gold, noise=0.3, position_bias=0.2, tie_band=0.05), [], []
+    for model, mark in MARKS.items():
+        played = games(asked, _answers(asked, model, np.maximum(mark + marks, 0)), base)
+        seen += judge.judge(played)
+        true += judge.true_verdicts(played)
+    found, truth = (bradley_terry(rows, "base", weighting="half_ties", resamples=200) for rows in (seen, true))
+    assert separability(found.ratings) == 1.0
+    assert agreement_with_confidence(found.ratings, truth.ratings) == 1.0
+    points = {name: row.estimate for name, row in truth.ratings.items()}
+    assert rank_correlation({name: row.estimate for name, row in found.ratings.items()}, points) == pytest.approx(1.0)
+    assert pair_rank_brier(found.draws, found.models, points) < 0.01
 
 
 def _controlled(length_bias: float, better: float, longer: float, seed: int = 0) -> StyleControlled:

@@ -1,4 +1,4 @@
-"""Text metrics: exact match after Unicode normalisation, chrF++ and BLEU through sacrebleu (offline tokenizers only)."""
+"""Text metrics: exact match after Unicode normalisation, chrF++ and BLEU by sacrebleu (offline tokenizers only)."""
 
 import unicodedata
 from collections.abc import Callable, Sequence

@@ -6,6 +6,7 @@ accuracy its choice is no better than the language's known expert (papers/aya-ex
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def sweep_arbiter_accuracy(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[SweepRow]:
-    """Route a pool by arbiters of several accuracies; rows for all languages together, then each, by accuracy.
+    """Route a pool by arbiters of several accuracies: for each accuracy a row of all languages, then one of each.
 
     Args:
         pool: answers by prompt and teacher; scores in it are not read.
@@ -78,14 +79,15 @@ def sweep_arbiter_accuracy(
         raise DataError("A sweep over arbiters needs prompts and got none; give those of the pool.")
     known = _Known(gold)
     fixed = _quality(prompts, route("fixed", prompts, pool, experts=experts), known)
+    interval = partial(paired_bootstrap, resamples=resamples, level=level, rng=seed)
     rows = []
     for accuracy in accuracies:
-        runs = [_Run.of(prompts, pool, known, noise_for(accuracy), seed + number, cluster) for number in range(repeats)]
+        runs = [_Run.of(prompts, pool, known, noise_for(accuracy), seed + number) for number in range(repeats)]
         reward = np.mean([run.quality for run in runs], axis=0)
         for language in (ALL, *sorted({prompt.language for prompt in prompts})):
             own = np.array([language in (ALL, prompt.language) for prompt in prompts])
             clusters = [cluster(prompt) for prompt, kept in zip(prompts, own, strict=True) if kept]
-            difference = paired_bootstrap(reward[own], fixed[own], clusters, resamples=resamples, level=level, rng=seed)
+            difference = interval(reward[own], fixed[own], clusters)
             means = float(reward[own].mean()), float(fixed[own].mean())
             rows.append(SweepRow(language, accuracy, _measured(runs, language), *means, difference, int(own.sum())))
     return rows
@@ -113,19 +115,11 @@ class _Run:
     agreements: list[ItemRow]
 
     @classmethod
-    def of(
-        cls,
-        prompts: Sequence[Prompt],
-        pool: Pool,
-        known: _Known,
-        noise: float,
-        seed: int,
-        cluster: Callable[[Prompt], str],
-    ) -> "_Run":
+    def of(cls, prompts: Sequence[Prompt], pool: Pool, known: _Known, noise: float, seed: int) -> "_Run":
         arbiter = GoldArbiter(known, noise=noise, seed=seed)
         scored = {prompt.id: _scored(arbiter, prompt, pool[prompt.id]) for prompt in prompts}
         answers = [row for rows in scored.values() for row in rows.values()]
-        found = agreements({prompt.id: prompt for prompt in prompts}, answers, known, cluster=cluster)
+        found = agreements({prompt.id: prompt for prompt in prompts}, answers, known)
         return cls(_quality(prompts, route("reward", prompts, scored, seed=seed), known), found)
 
 
