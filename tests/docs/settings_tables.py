@@ -1,7 +1,7 @@
 """Keeps the values in the paper index equal to the code: ``python tests/docs/settings_tables.py`` writes them anew.
 
 In a table whose first two columns are called ``setting`` and ``here``, the second cell of each row is made from the
-first: a field of the Aya Expanse settings, or a parameter with its default, ``paribus.weights.merge(trim)``.
+first: a field of the Aya Expanse settings, or a parameter of a part with its default, such as ``merge(trim)``.
 """
 
 import inspect
@@ -17,6 +17,20 @@ from paribus.studies.stages.models import Recipe, Shape
 PAGE = DOCS / "paper-index.md"
 HEAD = "| setting | here |"
 FIRST = "pocket"
+HOMES = {
+    "AverageConfig": "paribus.studies.stages.merging",
+    "DPO": "paribus.training.objectives.dpo",
+    "EngineJudge": "paribus.feedback.judges",
+    "LearnedRouter.fit": "paribus.feedback.learned_router",
+    "MergeConfig": "paribus.studies.stages.merging",
+    "PARALLEL": "paribus.weights.methods.slerp",
+    "RLOO": "paribus.training.objectives.rloo",
+    "bradley_terry": "paribus.evaluation.bradley_terry",
+    "merge": "paribus.weights",
+    "style_control": "paribus.evaluation.style_control",
+    "win_rate": "paribus.evaluation.winrate",
+}
+"""Where the parts live that the page names shortly."""
 
 
 def refreshed(text: str) -> str:
@@ -36,7 +50,7 @@ def _row(line: str) -> str:
 
 def here(name: str) -> str:
     """What the code says: one value, or the pocket scale's and those of the scales that differ from it."""
-    if name.startswith("paribus."):
+    if name.partition("(")[0] in HOMES:
         return show(default_of(name))
     values = {scale: show(value_at(scale, name)) for scale in AyaExpanse.presets}
     others = [f"{scale}: {value}" for scale, value in values.items() if value != values[FIRST]]
@@ -52,9 +66,9 @@ def value_at(scale: str, name: str) -> Any:
 
 
 def default_of(name: str) -> Any:
-    """The default of a parameter (``paribus.weights.merge(trim)``), or a constant (``paribus.room.CONSTANT``)."""
+    """The default of a parameter (``merge(trim)``), or a constant (``PARALLEL``)."""
     target, _, parameter = name.rstrip(")").partition("(")
-    found = found_by_name(target)
+    found = found_by_name(f"{HOMES[target]}.{target}")
     return inspect.signature(found).parameters[parameter].default if parameter else found
 
 
@@ -68,6 +82,8 @@ def show(value: Any) -> str:
         return f"d {value.hidden_size}, {value.layers} layers, {heads}, f {value.intermediate_size}"
     if isinstance(value, BaseModel):
         return ", ".join(f"{key} {show(item)}" for key, item in value)
+    if value is inspect.Parameter.empty:
+        return "to be given"
     if isinstance(value, (tuple, dict)):
         return ", ".join(map(str, value)) if 0 < len(value) <= 7 else str(len(value) or "none")
     if isinstance(value, bool) or value in (None, ""):
