@@ -240,6 +240,7 @@ def test_failed_and_unreadable_games_are_kept_and_counted() -> None:
         (None, "no verdict"),
         (None, "no verdict"),
     ]
+    assert [row.meta.get("error") for row in rows[:6]] == [None, None, "HTTP 503", "HTTP 503", None, None]
     rates = {row.language: row.interval.estimate for row in parse_rates(rows)}
     assert rates == {"all": pytest.approx(1 / 3), "en": 1.0, "hi": 0.0, "tr": 0.0}
     with pytest.raises(EngineError, match=r"All 24 requests to the judge recorder failed; the first said: HTTP 503"):

@@ -158,6 +158,13 @@ def test_every_router_answers_every_prompt_once(pool: dict, experts: Experts) ->
     assert all(cost[name] < everything / 2 for name in cost if name != "reward")
 
 
+def test_without_a_known_truth_the_report_has_no_gold(pool: dict) -> None:
+    chosen = route("random", ASKED, pool)
+    blind, seeing = (routing_report("random", ASKED, pool, chosen, *truth) for truth in ((), (gold,)))
+    assert blind.gold == {}
+    assert replace(blind, gold=seeing.gold) == seeing
+
+
 def test_cost_must_be_known() -> None:
     asked = prompt(0)
     row = answer(asked, "a", "1", score=1.0).model_copy(update={"tokens": None})

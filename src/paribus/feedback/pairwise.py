@@ -35,7 +35,7 @@ class PairwiseArbiter:
         return self.judge.identity
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> NDArray[np.float64]:
-        """Scores from 0 to 1, shape (n,).
+        """Scores from 0 to 1, shape (n,); all answers to a prompt must come in one call.
 
         Raises ``DataError`` for an answer that met no other, or whose games all went unread.
         """
