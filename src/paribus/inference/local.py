@@ -168,6 +168,7 @@ class LocalEngine:
 
     def _advance(self, rows: list[Row], logits: Tensor) -> dict[int, Literal["stop", "length"]]:
         """Give each row its next token; the places of the rows that end with it, and how they end."""
+        logits = logits.cpu() if logits.device.type == "mps" else logits  # choosing sums in float64, which MPS lacks
         settings = [(row.request.temperature, row.request.top_p, row.next_uniform) for row in rows]
         temperature, top_p, uniform = torch.tensor(settings, dtype=torch.float64, device=logits.device).unbind(-1)
         chosen, logprobs = choose(logits, temperature, top_p, uniform)

@@ -62,11 +62,12 @@ def batch_logprobs(model: PreTrainedModel, rows: Sequence[Pair]) -> list[float]:
         whole = len(prompt) + len(completion)
         ids[row, :whole] = torch.tensor(prompt + completion)
         counted[row, len(prompt) : whole] = True
-    ids, counted = ids.to(model.device), counted.to(model.device)
     # the logits at position t predict token t + 1, so positions first-1 .. length-2 are wanted
-    logits_NTV = wanted_logits(model, ids, first - 1)
-    loss_NT = torch.nn.functional.cross_entropy(logits_NTV.float().transpose(1, 2), ids[:, first:], reduction="none")
-    return (-loss_NT.double() * counted[:, first:]).sum(dim=1).tolist()
+    logits_NTV = wanted_logits(model, ids.to(model.device), first - 1)
+    # a model spread over devices gives its logits on the last one
+    wanted_NT = ids[:, first:].to(logits_NTV.device)
+    loss_NT = torch.nn.functional.cross_entropy(logits_NTV.float().transpose(1, 2), wanted_NT, reduction="none")
+    return (-loss_NT.cpu().double() * counted[:, first:]).sum(dim=1).tolist()
 
 
 def wanted_logits(model: PreTrainedModel, ids: Tensor, first: int) -> Tensor:
