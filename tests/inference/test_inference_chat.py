@@ -63,6 +63,12 @@ def test_a_template_that_does_not_keep_the_prompt_in_front_cannot_score(template
         Chat(templated(template)).completions([score("hi", "yes")])
 
 
+def test_a_conversation_that_the_template_refuses_is_an_engine_error(model):
+    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+    with pytest.raises(EngineError, match=r"roles \(system, user, assistant, user\): no system turn here"):
+        Chat(templated(template)).prompts([CONVERSATION])
+
+
 def test_an_empty_rendering_is_refused_by_request(model, ask):
     with pytest.raises(EngineError, match="'a': the chat template renders its messages to no tokens"):
         LocalEngine(model, templated("{% if false %}x{% endif %}")).generate([ask("a")])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import dropwhile
 
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paribus.errors import EngineError
@@ -81,7 +82,16 @@ class Chat:
         return completion[: len(completion) - max(len(self._closing) - 1, 0)]
 
     def _render(self, conversation: list[dict[str, str]], *, open_turn: bool) -> str:
-        return str(self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=open_turn))
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=open_turn)
+            )
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in conversation)
+            raise EngineError(
+                f"The tokenizer's chat template refuses a conversation of the roles ({roles}): {error}; bring the "
+                "messages into a form that it takes (some templates have no system turn, or want turns to alternate)."
+            ) from error
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         # The template already wrote the special tokens, so the tokenizer must add none.

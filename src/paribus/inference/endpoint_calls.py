@@ -15,7 +15,8 @@ from paribus.inference.endpoint_limits import Meter, Pace
 from paribus.inference.request_cache import Answer
 
 FIRST_WAIT = 1.0  # seconds before the first retry; doubled for each further one
-LONGEST_WAIT = 300.0  # a server that asks for more ends the request instead
+LONGEST_OWN_WAIT = 60.0
+LONGEST_ASKED = 300.0  # a server that asks for a longer wait ends the request instead
 LOST_IN_A_ROW = 20  # requests that failed after all their retries, one behind another: the server is gone
 
 
@@ -84,10 +85,11 @@ class Dispatcher:
             except CallError as error:
                 if attempt == self.retries or not error.retry:
                     raise
-                wait = waiting(call.key, attempt, error.wait)
-                if wait > LONGEST_WAIT:
-                    raise CallError(f"{error}; it asks to wait {wait:.0f} seconds, too long", retry=True) from None
-                self._rest(wait, stop)
+                if error.wait is not None and error.wait > LONGEST_ASKED:
+                    raise CallError(
+                        f"{error}; it asks to wait {error.wait:.0f} seconds, more than {LONGEST_ASKED:.0f}", retry=True
+                    ) from None
+                self._rest(waiting(call.key, attempt, error.wait), stop)
                 self.meter.add(retries=1)
             else:
                 keep(call, answer)
@@ -135,10 +137,10 @@ class Dispatcher:
 
 
 def waiting(key: str, attempt: int, asked: float | None) -> float:
-    """Seconds before the next attempt: doubled each time, spread over [1/2, 1] of that by the request's own hash, so
-    that requests refused together do not come back together; never less than the server asked for."""
+    """Seconds before the next attempt: doubled each time up to a minute, spread over [1/2, 1] of that by the request's
+    own hash, so that requests refused together do not come back together; never less than the server asked for."""
     spread = random.Random(f"{key}|{attempt}").random()
-    own = FIRST_WAIT * 2**attempt * (0.5 + 0.5 * spread)
+    own = min(LONGEST_OWN_WAIT, FIRST_WAIT * 2**attempt) * (0.5 + 0.5 * spread)
     return own if asked is None else max(own, asked + FIRST_WAIT * spread)
 
 
