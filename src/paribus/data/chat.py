@@ -48,18 +48,19 @@ def encode_many(
 ) -> list[Encoded]:
     """Encode conversations that end with an assistant turn; assistant tokens, their end of turn included, carry loss.
 
-    Raises ``DataError`` when there is no chat template, when a conversation has nothing to learn, or when the template
-    is not prefix-stable.
+    Raises ``DataError`` when there is no chat template, when a conversation ends otherwise or has nothing to learn, and
+    when the template is not prefix-stable.
     """
     rows = [as_messages(messages) for messages in conversations]
+    for row in rows:
+        if len(row) < 2 or row[-1]["role"] != "assistant":
+            raise DataError(f"The conversation {row!r:.120} does not end with an assistant turn after a prompt.")
     template = _template(tokenizer)
     encoder = _by_generation_block if _GENERATION.search(template) else _by_prefix
     encoded = encoder(tokenizer, rows)
     for row, result in zip(rows, encoded, strict=True):
         if not result.completion_mask.any():
-            raise DataError(
-                f"The conversation {row!r:.120} has no assistant token to learn; end it with an assistant turn."
-            )
+            raise DataError(f"The conversation {row!r:.120} has no assistant token to learn; is its answer empty?")
     return encoded
 
 
@@ -73,13 +74,12 @@ def encode_prompts(
 
 
 def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
-    template = tokenizer.chat_template
-    if not template:
+    if not tokenizer.chat_template:
         raise DataError(
             f"The tokenizer {tokenizer.name_or_path or type(tokenizer).__name__!r} has no chat template; set "
             "tokenizer.chat_template, or use the tokenizer of an instruction-tuned model."
         )
-    return template if isinstance(template, str) else str(template)
+    return str(tokenizer.get_chat_template())
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]], prompt: bool) -> str:
@@ -87,21 +87,47 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
 
 
 def _by_generation_block(tokenizer: "PreTrainedTokenizerBase", rows: list[list[dict[str, str]]]) -> list[Encoded]:
+    """A token is learned when any letter of it is inside a block.
+
+    transformers' own mask (``return_assistant_tokens_mask``) asks for the token of a block's last letter: it loses the
+    last bytes of a letter of several tokens, and learns all that follows where normalisation merged that letter away.
+    """
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    if not tokenizer.is_fast:
+        raise DataError(
+            f"The tokenizer {type(tokenizer).__name__} cannot say where its tokens are in the text, which a template "
+            "with a generation block needs; load its fast version."
+        )
     if not rows:
         return []
-    out: Any = tokenizer.apply_chat_template(rows, tokenize=True, return_assistant_tokens_mask=True, return_dict=True)
+    names: dict[str, Any] = tokenizer.special_tokens_map
+    rendered: Any = render_jinja_template(
+        conversations=rows, chat_template=_template(tokenizer), return_assistant_tokens_mask=True, **names
+    )
+    texts, blocks = rendered
+    out: Any = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
     return [
-        Encoded(np.asarray(ids, np.int32), np.asarray(mask, bool))
-        for ids, mask in zip(out["input_ids"], out["assistant_masks"], strict=True)
+        Encoded(np.asarray(ids, np.int32), _inside(np.asarray(offsets), spans))
+        for ids, offsets, spans in zip(out["input_ids"], out["offset_mapping"], blocks, strict=True)
     ]
+
+
+def _inside(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Which tokens, given their offsets (n, 2) in the text, share a letter with one of the spans: (n,)."""
+    first, last = offsets.T
+    mask = np.zeros(len(offsets), bool)
+    for start, stop in spans:
+        mask |= (first < stop) & (last > start)
+    return mask
 
 
 def _by_prefix(tokenizer: "PreTrainedTokenizerBase", rows: list[list[dict[str, str]]]) -> list[Encoded]:
     """Only the last turn is learned: earlier assistant turns cannot be told apart without a generation block."""
     full = [_render(tokenizer, row, False) for row in rows]
     prompts = [_render(tokenizer, row[:-1], True) for row in rows]
-    for row, text, prompt in zip(rows, full, prompts, strict=True):
-        if row[-1]["role"] != "assistant" or not text.startswith(prompt):
+    for text, prompt in zip(full, prompts, strict=True):
+        if not text.startswith(prompt):
             raise DataError(
                 "The chat template renders a prompt differently once the answer is there, so the answer cannot be "
                 f"located in {text!r:.120}; add a generation block to the template."
