@@ -72,7 +72,7 @@ def answer(
 
 
 def check_lengths(engine: Any, prompts: Sequence[tuple[str, Any]], max_tokens: int) -> None:
-    """Refuse prompts (ids and messages) that do not fit a local model, before any is answered; a server checks itself."""
+    """Refuse prompts (ids, messages) that do not fit a local model before any is answered; a server checks itself."""
     from paribus.data.lengths import check_fit, context_of
 
     if not hasattr(engine, "chat"):

@@ -12,11 +12,13 @@ import typer
 from paribus.cli.parts_answers import Asked, answer
 from paribus.cli.parts_engines import EngineChoice
 from paribus.cli.parts_inputs import Language, Languages, Limit, OnBadRow, Reading, Split, chosen_languages
-from paribus.cli.parts_options import BatchSize, Device, OutFolder, Prompts, Seed, Threads, use_threads
+from paribus.cli.parts_options import BatchSize, Device, OutFolder, Prompts, Seed, Threads, prepare
 from paribus.cli.parts_progress import Steps, print_table, say
 from paribus.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from paribus.feedback.arbitrage import Practice
+    from paribus.feedback.routing import Experts as ByLanguage
     from paribus.feedback.routing import TeacherPool
     from paribus.records import Completion, Prompt
 
@@ -122,7 +124,7 @@ def arbitrage(
     Makes examples.jsonl (for `paribus sft`), pairs.jsonl (best against worst answer, for `paribus dpo`), pool.jsonl
     (all answers with scores), routing.json and run.json. With --dev, files of answers must cover its prompts as well.
     """
-    use_threads(threads)
+    prepare(threads)
     if (arbiter is None) != scores_in_file:
         raise ConfigError("Give either --arbiter MODEL to score the answers, or --scores-in-file, not both or neither.")
     job = Arbitrage(
@@ -131,7 +133,7 @@ def arbitrage(
         arbiter=arbiter,
         router=router,
         registry={name: chosen_languages(codes) for name, codes in _named(registry, "--registry").items()},
-        experts=_named(experts, "--expert"),
+        experts=_experts(_named(experts, "--expert")),
         loss=loss,
         router_temperature=router_temperature,
         on_missing=on_missing,
@@ -153,7 +155,7 @@ class Arbitrage:
     arbiter: str | None
     router: Literal["single", "random", "fixed", "reward", "learned"]
     registry: Mapping[str, Sequence[str]]
-    experts: Mapping[str, str]
+    experts: "ByLanguage | None"
     loss: Literal["kl", "ce"]
     router_temperature: float
     on_missing: Literal["fail", "skip"]
@@ -165,11 +167,12 @@ class Arbitrage:
     def run(self, source: str, dev_source: str | None) -> None:
         """Answer, score, route, write, report."""
         from paribus.cli.parts_record import open_folder
+        from paribus.feedback.arbitrage import Practice, check_router
         from paribus.feedback.pool_files import registry_of
 
         prompts = self.reading.prompts(source)
         dev = self.reading.prompts(dev_source) if dev_source else []
-        self._check(prompts, dev)
+        check_router(self.router, prompts, dev, self.experts)
         run = open_folder(self.out, "arbitrage", self._options(), self._inputs(source, prompts, dev_source, dev))
         if run.complete:
             say(f"{self.out} is finished already; nothing to do.")
@@ -179,22 +182,12 @@ class Arbitrage:
         registry = registry_of(names, self.registry, sorted({row.language for row in [*prompts, *dev]}))
         run.begin()
         kept, pool = self._pool(prompts, registry, "pool")
-        dev, dev_pool = self._pool(dev, registry, "dev_pool") if dev else ([], [])
-        report = self._route(kept, pool, dev, dev_pool, registry)
+        practice = Practice(*self._pool(dev, registry, "dev_pool")) if dev else Practice()
+        report = self._route(kept, pool, practice, registry)
         results = {"prompts": len(prompts), "left_out": len(prompts) - len(kept), "pairs": self._pairs(kept, pool)}
         cost = {"generated_tokens": report["generated_tokens"], "scorings": report["scorings"]}
         run.finish(cost=cost, results=results)
         print_report(report)
-
-    def _check(self, prompts: "Sequence[Prompt]", dev: "Sequence[Prompt]") -> None:
-        wants_dev = self.router == "learned" or (self.router in ("single", "fixed") and not self.experts)
-        if wants_dev and not dev:
-            raise ConfigError(
-                f"The {self.router} router needs --dev PROMPTS to be fitted on; give prompts not used here."
-            )
-        shared = sorted({row.id for row in prompts} & {row.id for row in dev})
-        if shared:
-            raise ConfigError(f"{len(shared)} prompts are in --dev as well, such as {shared[0]!r}; keep them apart.")
 
     def _options(self) -> dict[str, Any]:
         chosen: dict[str, Any] = {
@@ -207,7 +200,7 @@ class Arbitrage:
             chosen |= {"loss": self.loss, "router_temperature": self.router_temperature}
         if any(teacher.is_model for teacher in self.teachers):
             chosen |= {"temperature": self.asked.temperature, "max_tokens": self.asked.max_tokens}
-        return chosen | ({"experts": self.experts} if self.router in ("single", "fixed") else {})
+        return chosen | ({"experts": asdict(self.experts)} if self.experts else {})
 
     def _inputs(
         self, source: str, prompts: "Sequence[Prompt]", dev_source: str | None, dev: "Sequence[Prompt]"
@@ -272,38 +265,26 @@ class Arbitrage:
             return score_into(file, judge, by_id, rows, size=self.batch_size, progress=steps)
 
     def _route(
-        self,
-        prompts: "Sequence[Prompt]",
-        rows: "Sequence[Completion]",
-        dev: "Sequence[Prompt]",
-        dev_rows: "Sequence[Completion]",
-        registry: "TeacherPool",
+        self, prompts: "Sequence[Prompt]", rows: "Sequence[Completion]", practice: "Practice", registry: "TeacherPool"
     ) -> dict[str, Any]:
         """Choose, and write the examples and the report."""
-        from paribus.feedback.learned_router import LearnedRouter
-        from paribus.feedback.routing import Experts as ByLanguage
-        from paribus.feedback.routing import as_examples, build_pool, find_experts, route, routing_report
+        from paribus.feedback.arbitrage import arbitrate
+        from paribus.feedback.routing import as_examples
         from paribus.records import write_records
 
-        pool, practice = build_pool(rows, registry), build_pool(dev_rows, registry)
-        experts = learned = None
-        if self.router in ("single", "fixed"):
-            given = {code: name for code, name in self.experts.items() if code != "all"}
-            experts = ByLanguage(given, self.experts.get("all")) if self.experts else find_experts(practice)
-        if self.router == "learned":
-            fitted = LearnedRouter.fit(
-                dev,
-                practice,
-                evaluation=[prompt.id for prompt in prompts],
-                loss=self.loss,
-                temperature=self.router_temperature,
-            )
-            learned = fitted.predict(prompts, pool)
-        chosen = route(self.router, prompts, pool, experts=experts, learned=learned, seed=self.asked.seed)
-        write_records(self.out / "examples.jsonl", as_examples(prompts, chosen))
-        report = routing_report(self.router, prompts, pool, chosen).as_dict()
-        report.pop("gold")
-        report["experts"] = asdict(experts) if experts else None
+        found = arbitrate(
+            self.router,
+            prompts,
+            rows,
+            registry,
+            practice=practice,
+            experts=self.experts,
+            loss=self.loss,
+            temperature=self.router_temperature,
+            seed=self.asked.seed,
+        )
+        write_records(self.out / "examples.jsonl", as_examples(prompts, found.chosen))
+        report = found.report.as_dict() | {"experts": asdict(found.experts) if found.experts else None}
         (self.out / "routing.json").write_text(
             json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -356,3 +337,12 @@ def _named(given: Sequence[str] | None, option: str) -> dict[str, str]:
             raise DataError(f"{option} {text!r} {problem}; write it once, as LEFT=RIGHT.")
         found[name.strip()] = value.strip()
     return found
+
+
+def _experts(given: Mapping[str, str]) -> "ByLanguage | None":
+    from paribus.feedback.routing import Experts as ByLanguage
+
+    if not given:
+        return None
+    overall = given.get("all")
+    return ByLanguage({code: name for code, name in given.items() if code != "all"}, overall)

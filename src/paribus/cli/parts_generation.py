@@ -22,7 +22,7 @@ from paribus.cli.parts_options import (
     Prompts,
     Seed,
     Threads,
-    use_threads,
+    prepare,
 )
 
 AnsweringModel = Annotated[
@@ -73,7 +73,7 @@ def generate(
     A prompt is {"id": "p1", "language": "de", "messages": [{"role": "user", "content": "..."}]}. Answers are saved as
     they come; the same command given again asks only for what is missing.
     """
-    use_threads(threads)
+    prepare(threads)
     from paribus.cli.parts_answers import Asked, answer
 
     rows = Reading(out, languages, language, split, on_bad_row, limit).prompts(prompts)

@@ -25,7 +25,7 @@ from paribus.cli.parts_options import (
     Prompts,
     Seed,
     Threads,
-    use_threads,
+    prepare,
 )
 from paribus.errors import DataError
 
@@ -94,7 +94,7 @@ def judge(
     Verdicts are saved as they come; the same command given again asks only for what is missing. `paribus winrate`
     reads the file.
     """
-    use_threads(threads)
+    prepare(threads)
     from paribus.feedback.arbiters import ensure_distinct
     from paribus.feedback.games import games
 

@@ -43,7 +43,7 @@ def merge(
     rescale: Annotated[
         Literal["inverse", "l1"], typer.Option(help="dare_ties: divide by the share kept, or keep the L1 norm.")
     ] = "inverse",
-    layer_weights: Annotated[
+    layer_gradient: Annotated[
         str,
         typer.Option(metavar="A/A", help="Weights from the first layer to the last: slerp 0/0.5/1, others 1,0/0,1."),
     ] = "",
@@ -79,7 +79,7 @@ def merge(
         "scale": scale,
         "trim": trim,
         "rescale": rescale,
-        "layer_gradient": _anchors(layer_weights, method),
+        "layer_gradient": _anchors(layer_gradient, method),
         "dtype": dtype,
         "seed": seed,
     }
@@ -104,5 +104,5 @@ def numbers(text: str, option: str) -> list[float]:
 def _anchors(text: str, method: str) -> list[Any] | None:
     if not text:
         return None
-    rows = [numbers(part, "--layer-weights") for part in text.split("/")]
+    rows = [numbers(part, "--layer-gradient") for part in text.split("/")]
     return [row[0] for row in rows] if method == "slerp" and all(len(row) == 1 for row in rows) else rows

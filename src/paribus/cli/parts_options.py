@@ -27,11 +27,16 @@ AcceptFailures = Annotated[
 ]
 
 
-def use_threads(threads: int | None) -> None:
-    """Set CPU threads before anything is computed; waiting threads sleep instead of spinning."""
+def prepare(threads: int | None) -> None:
+    """Set CPU threads before anything is computed (waiting ones sleep instead of spinning), and show our own words
+    only: transformers reports a new reward head as a fault."""
     import os
 
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     if threads is not None:
         import torch
 

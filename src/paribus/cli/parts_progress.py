@@ -79,15 +79,18 @@ def say(text: str) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A table on stdout; the first column is text, the others are right-aligned."""
+    """A title and a table on stdout; the first column is text, the others are right-aligned."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        table.add_column(column, justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 200).print(table)
+        table.add_row(*(Text(str(cell), overflow="fold") for cell in row))
+    # A file or a pipe has no width; cells must not be broken for one.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)
+    console.print(Text(title), soft_wrap=True)
+    console.print(table)

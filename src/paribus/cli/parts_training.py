@@ -14,7 +14,7 @@ from paribus.cli.parts_options import (
     OutFolder,
     Seed,
     Threads,
-    use_threads,
+    prepare,
 )
 from paribus.errors import ConfigError
 
@@ -106,10 +106,24 @@ class Job:
     lora_alpha: float = 16.0
 
     def settings(self, rows: int) -> "TrainSettings":
-        """The trainer's settings for ``rows`` rows of data."""
+        """The trainer's settings for ``rows`` rows of data. Raises ``ConfigError`` for values that do not fit."""
+        from pydantic import ValidationError
+
+        if self.batch_size % self.gradient_accumulation:
+            raise ConfigError(
+                f"--batch-size {self.batch_size} cannot be split into {self.gradient_accumulation} equal micro-batches "
+                "(--gradient-accumulation); choose a multiple."
+            )
+        try:
+            return self._settings(self.step_count(rows))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+            raise ConfigError(f"{option} is {first['input']!r}; {first['msg'].lower()}.") from None
+
+    def _settings(self, steps: int) -> "TrainSettings":
         from paribus.training.settings import LoraSettings, TrainSettings
 
-        steps = self.step_count(rows)
         every = self.checkpoint_every if self.checkpoint_every is not None else max(1, steps // 10)
         return TrainSettings(
             steps=steps,
@@ -131,6 +145,8 @@ class Job:
         """Optimizer steps; an epoch's last batch may take its rest from the next."""
         if self.steps is not None and self.epochs is not None:
             raise ConfigError("--steps and --epochs both say how long to train; give one of them.")
+        if self.epochs is not None and self.epochs <= 0:
+            raise ConfigError(f"--epochs is {self.epochs:g}; give a number above 0.")
         return self.steps or max(1, -int(-(self.epochs or 1.0) * rows // self.batch_size))
 
     def identity(self, settings: "TrainSettings") -> dict[str, Any]:
@@ -188,7 +204,7 @@ def sft(
     A row: {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}], "language": "de"}.
     Stopped runs go on from their last checkpoint when the same command is given again.
     """
-    use_threads(threads)
+    prepare(threads)
     from paribus.cli.parts_record import rows_hash
     from paribus.data.chat import encode_many
     from paribus.data.lengths import shorten
@@ -254,7 +270,7 @@ def dpo(
     A row is {"prompt": [{"role": "user", "content": ...}], "chosen": "...", "rejected": "...", "language": "de"};
     `paribus arbitrage` writes such a file. The reference's log-probabilities are computed once and kept.
     """
-    use_threads(threads)
+    prepare(threads)
     from paribus.cli.parts_record import model_identity
     from paribus.models.load import load_causal, load_tokenizer
     from paribus.training.objectives.dpo import DPO
@@ -316,7 +332,7 @@ def reward(
 
     The folder it makes is what `paribus arbitrage --arbiter` takes. Rows are as for `paribus dpo`.
     """
-    use_threads(threads)
+    prepare(threads)
     from paribus.models.load import load_tokenizer
     from paribus.training.objectives.reward import Reward
 
@@ -367,7 +383,8 @@ def _train(
     network, vocabulary = _open_model(part, model, job)
     run.begin()
     dataset = prepare(dataset)
-    say(f"{part}: {len(dataset):,} rows, {settings.steps:,} steps of {settings.batch_size} on {job.device}")
+    rows = "packed rows" if part == "sft" else "pairs"
+    say(f"{part}: {len(dataset):,} {rows}, {settings.steps:,} steps of {settings.batch_size} on {job.device}")
     result = _fit(network, dataset, objective, settings, job, out)
     _save(result.model, vocabulary, model, job, out)
     _report(run, result, out)
