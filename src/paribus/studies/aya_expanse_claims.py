@@ -4,6 +4,8 @@ Sources: [B] the authors' technical blog post, [S] second-hand notes of the pape
 recipe stands on. Directions and sentences are the papers'; margins are ours.
 """
 
+from pathlib import Path
+
 from paribus.lab import Claim, Contrast, Matched, Unmatched
 from paribus.studies.aya_expanse_settings import AyaExpanse
 
@@ -176,6 +178,8 @@ def _pool(s: AyaExpanse) -> tuple[str, ...]:
     labels = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
     if s.arbiter.kind == "reward":
         labels = (*labels, "arbiter", *(() if s.models.reward else ("rater-*",)))
+    if Path(s.data.prompts).is_file():
+        labels = (*labels, "prompts-file")
     return (*labels, "compute") if s.models.base else labels
 
 

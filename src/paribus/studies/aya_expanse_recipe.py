@@ -1,8 +1,9 @@
 """The Aya Expanse recipe as a graph of stages, step by step in the paper's order. Nothing runs here."""
 
 from functools import cached_property
+from pathlib import Path
 
-from paribus.lab import Handle
+from paribus.lab import Handle, file_input
 from paribus.studies.aya_expanse_settings import WORLD, AyaExpanse, clusters
 from paribus.studies.stages.arbitrage import CompleteConfig, RouteConfig, complete, route, score
 from paribus.studies.stages.data import CorpusConfig, PromptsConfig, TokenizerConfig, prompts, tokenizer, world_corpus
@@ -84,10 +85,18 @@ class Steps:
         """A draw of prompts, ``count`` a language. Draws of one split with other offsets share none."""
         data = self.s.data
         source = data.tests if split in ("test", "recall") else data.prompts
+        # A file is known by its bytes; a directory or a hub id by its name.
+        label_of_file = "tests-file" if split in ("test", "recall") else "prompts-file"
+        file = file_input(source, label=label_of_file) if Path(source).is_file() else None
         config = PromptsConfig(
-            languages=data.languages, per_language=count, splits=(split,), source=source, offset=offset
+            languages=data.languages,
+            per_language=count,
+            splits=(split,),
+            source=source if file is None else "file",
+            offset=offset,
         )
-        return prompts(config, corpus=self.corpus if source == WORLD else None, seed=self.s.base_seed, label=label)
+        corpus = self.corpus if source == WORLD else None
+        return prompts(config, corpus=corpus, file=file, seed=self.s.base_seed, label=label)
 
     @cached_property
     def tests(self) -> dict[str, Handle]:

@@ -61,7 +61,7 @@ class PromptsConfig(StageConfig):
     Args:
         splits: corpus splits to draw from; for ``source="file"`` the field is ignored.
         per_language: prompts for each language, at most (0 = all there are).
-        source: ``world`` draws from a corpus artifact; anything else is a file, a directory or a hub id of prompts.
+        source: ``world`` draws from a corpus artifact, ``file`` from a file's; anything else is a directory or a hub id.
         offset: prompts a language to skip. Each language is shuffled once by the seed, so draws of one split with one
             seed share no prompt as long as their ranges (offset to offset + per_language) do not meet.
     """
@@ -74,11 +74,13 @@ class PromptsConfig(StageConfig):
 
 
 @stage(version="1")
-def prompts(config: PromptsConfig, corpus: Path | None = None, *, out: Path, seed: int) -> None:
+def prompts(
+    config: PromptsConfig, corpus: Path | None = None, file: Path | None = None, *, out: Path, seed: int
+) -> None:
     """Write ``prompts.jsonl`` (``Prompt`` records), the same number for each language where there are enough."""
     from paribus.records import write_records
 
-    rows = _world_prompts(config, corpus) if config.source == "world" else _hub_prompts(config)
+    rows = _world_prompts(config, corpus) if config.source == "world" else _given_prompts(config, file)
     write_records(out / "prompts.jsonl", _draw(rows, config, seed))
 
 
@@ -93,10 +95,12 @@ def _world_prompts(config: PromptsConfig, corpus: Path | None) -> list[Any]:
     ]
 
 
-def _hub_prompts(config: PromptsConfig) -> list[Any]:
+def _given_prompts(config: PromptsConfig, file: Path | None) -> list[Any]:
     from paribus.data.sources import load_prompts
 
-    return list(load_prompts(config.source, split=config.splits[0], languages=config.languages))
+    if file is not None:
+        return load_prompts(next(path for path in file.iterdir() if path.is_file()), languages=config.languages)
+    return load_prompts(config.source, split=config.splits[0], languages=config.languages)
 
 
 def _draw(rows: list[Any], config: PromptsConfig, seed: int) -> list[Any]:
