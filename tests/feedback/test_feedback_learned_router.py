@@ -40,6 +40,20 @@ def _pool(asked: list[Prompt], gap: float = 3.0) -> dict:
     }
 
 
+def test_the_language_alone_can_decide() -> None:
+    """One text in two languages (numbers, names, code): each has its own best teacher, and both may answer both."""
+
+    def rows(start: int) -> list[Prompt]:
+        return [prompt(start + n, language, "12 + 30 =") for n in range(20) for language in ("en", "hi")]
+
+    def pool(asked: list[Prompt]) -> dict:
+        return {p.id: {t: answer(p, t, "1", score=float(t == p.language)) for t in ("en", "hi")} for p in asked}
+
+    practice, test = rows(0), rows(100)
+    predicted = LearnedRouter.fit(practice, pool(practice)).predict(test, pool(test))
+    assert predicted == {p.id: p.language for p in test}
+
+
 @pytest.mark.parametrize("loss", ["kl", "ce"])
 def test_it_finds_the_planted_experts_on_prompts_it_has_not_seen(loss: str) -> None:
     practice, test = _asked(60), _asked(60, start=1000)

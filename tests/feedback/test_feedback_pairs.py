@@ -83,18 +83,23 @@ def test_an_empty_answer_may_be_the_rejected_one() -> None:
 
 
 def test_statistics_by_hand_and_by_language() -> None:
-    english, hindi = prompt(0), prompt(1, "hi")
+    english, hindi, turkish = prompt(0), prompt(1, "hi"), prompt(2, "tr")
     rows = [
         answer(english, "a", "1234567890", score=3.0),
         answer(english, "b", "1234", score=1.0),
         answer(hindi, "a", "12", score=1.0),
         answer(hindi, "b", "123", score=0.0),
+        answer(turkish, "a", "12", score=6.0),
+        answer(turkish, "b", "34", score=0.0),
     ]
-    _, found = best_worst_pairs([english, hindi], rows, source="round-1")
-    assert found.by_language == {"en": 1, "hi": 1} and found.by_source == {"round-1": 2}
-    assert (found.margin, found.margin_by_language) == (1.5, {"en": 2.0, "hi": 1.0})
-    assert (found.length_gap, found.length_gap_by_language) == (2.5, {"en": 6.0, "hi": -1.0})
-    assert found.chosen_longer == 0.5
+    _, found = best_worst_pairs([english, hindi, turkish], rows, source="round-1")
+    assert found.by_language == {"en": 1, "hi": 1, "tr": 1} and found.by_source == {"round-1": 3}
+    assert (found.margin, found.margin_by_language) == (3.0, {"en": 2.0, "hi": 1.0, "tr": 6.0})
+    assert (found.length_gap, found.length_gap_by_language) == (
+        pytest.approx(5 / 3),
+        {"en": 6.0, "hi": -1.0, "tr": 0.0},
+    )
+    assert found.chosen_longer == pytest.approx(1 / 3)
 
 
 def test_a_length_loving_arbiter_shows_in_the_statistics() -> None:

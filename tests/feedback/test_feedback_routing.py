@@ -123,6 +123,7 @@ def test_the_report_by_hand() -> None:
         asked[0].id: {
             "a": answer(asked[0], "a", "1", score=3.0, tokens=10),
             "b": answer(asked[0], "b", "0", score=1.0, tokens=4),
+            "c": answer(asked[0], "c", "0", score=-7.0, tokens=1),
         },
         asked[1].id: {
             "a": answer(asked[1], "a", "0", score=0.5, tokens=20),
@@ -140,7 +141,7 @@ def test_the_report_by_hand() -> None:
     assert (report.generated_tokens, report.scorings, report.prompts) == (37, 0, 3)
     reward = routing_report("reward", asked, pool, route("reward", asked, pool), gold)
     assert reward.shares["en"] == {"a": 0.5, "b": 0.5}
-    assert (reward.generated_tokens, reward.scorings, reward.agreement) == (46, 5, 1.0)
+    assert (reward.generated_tokens, reward.scorings, reward.agreement) == (47, 6, 1.0)
     assert RoutingReport(**reward.as_dict()) == reward
 
 
