@@ -70,13 +70,25 @@ def parsed(raw: Any) -> dict[str, Any]:
 
 def _from_json(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise BadRow("the line", line[error.start : error.start + 8], "UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise BadRow(f"column {error.colno}", error.doc, f"valid JSON ({error.msg})") from None
     except RecursionError:
         raise BadRow("the line", line, "JSON that is not nested so deep") from None
+    if b"\\ud" in line.lower():
+        _refuse_half_letters(row)
+    return row
+
+
+def _refuse_half_letters(row: Any) -> None:
+    """JSON can escape half of a surrogate pair, which is no letter and cannot be written again."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRow("the line", text[max(0, error.start - 20) : error.end], "whole Unicode letters") from None
 
 
 def _jsonl_rows(path: Path, max_line: int) -> Iterator[tuple[int, bytes | BadRow]]:
