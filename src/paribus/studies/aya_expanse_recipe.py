@@ -336,6 +336,7 @@ class Steps:
     def online(self, start: Handle, seed: int, *, share: float = 1.0) -> tuple[Handle, Handle]:
         """Iterated DPO: each round samples from the round before. Returns the policy and its monitors."""
         preferences, policy = self.s.preferences, start
+        watched = WatchConfig(prompts=preferences.watched_prompts)
         asked_of, pools = [], []
         for number in range(1, preferences.rounds + 1):
             asked, pool = self.sampled(policy, number, seed)
@@ -345,7 +346,7 @@ class Steps:
             reference = policy if preferences.reference == "previous" else self.start(seed)
             recipe = preferences.round.scaled(share)
             policy = self._preferred(f"dpo-{number}", recipe, policy, reference, paired, seed, number)
-        return policy, watch(WatchConfig(), pools=pools, prompts=asked_of, start=self.start(seed), label="monitors")
+        return policy, watch(watched, pools=pools, prompts=asked_of, start=self.start(seed), label="monitors")
 
     def reinforced(self, seed: int) -> Handle:
         """RLOO over the same rounds, prompts and samples as the online arm."""

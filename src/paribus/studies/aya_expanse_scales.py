@@ -38,6 +38,7 @@ SMOKE: Preset = {
         "samples": 3,
     },
     "methods": ("linear", "ties"),
+    "arbiter": {"kind": "reward"},
 }
 """Under a minute and a half: the whole path, with numbers too small to mean anything."""
 
@@ -108,6 +109,7 @@ FULL: Preset = {
     },
     "preference_arms": ("best_of_n", "offline", "online", "offline_online", "recipe", "rloo"),
     "control": False,
+    "arbiter": {"kind": "reward"},
     "judge": {
         "kind": "endpoint",
         "endpoint": "http://localhost:8000/v1",

@@ -98,6 +98,7 @@ class Preferences(Part):
     samples: int = 6
     temperature: float = 1.0
     kl_coefficient: float = 0.05
+    watched_prompts: int = 200
 
 
 class AyaExpanse(Settings):

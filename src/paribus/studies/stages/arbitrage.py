@@ -31,10 +31,14 @@ class CompleteConfig(StageConfig):
 
 
 class ArbiterConfig(StageConfig):
-    """Who scores answers: the gold checker with a noise knob, or a trained reward model (the stage's input)."""
+    """Who scores answers: the gold checker with a noise knob, or a reward model (the stage's input).
 
-    kind: Literal["gold", "reward"] = "reward"
-    noise: float = 0.0
+    ``noise`` is the share of scores that are replaced by random ones; a right and a wrong answer are then ordered
+    rightly with probability 1 - noise^2 / 2 (0.45: 0.9). It matters for ``gold`` only.
+    """
+
+    kind: Literal["gold", "reward"] = "gold"
+    noise: float = Field(default=0.45, ge=0, le=1)
 
 
 class RouteConfig(StageConfig):

@@ -61,7 +61,7 @@ class PromptsConfig(StageConfig):
     Args:
         splits: corpus splits to draw from; for ``source="file"`` the field is ignored.
         per_language: prompts for each language, at most (0 = all there are).
-        source: ``world`` draws from a corpus artifact, ``file`` from a file's; anything else is a directory or a hub id.
+        source: ``world`` draws from a corpus artifact, ``file`` from a file; anything else is a directory or hub id.
         offset: prompts a language to skip. Each language is shuffled once by the seed, so draws of one split with one
             seed share no prompt as long as their ranges (offset to offset + per_language) do not meet.
     """

@@ -3,7 +3,9 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from pydantic import Field
 
 from paribus.lab import Cost, stage
 from paribus.studies.stages.arbitrage import gold, open_engine, read_completions
@@ -52,9 +54,9 @@ class RaterConfig(StageConfig):
 
 
 class WatchConfig(StageConfig):
-    """Nothing to set: what is watched follows from the inputs."""
+    """How many prompts of a round are watched (the first of an even draw; all their samples), 0 = all."""
 
-    kind: Literal["online"] = "online"
+    prompts: int = Field(default=0, ge=0)
 
 
 @stage(version="1")
@@ -216,12 +218,23 @@ def watch(config: WatchConfig, pools: list[Path], prompts: list[Path], start: Pa
     """
     engine = open_engine(start, "start")
     asked = [{row.id: row for row in read_prompts(folder)} for folder in prompts]
-    sampled = [[row for row in read_completions(pool / "pool.jsonl") if row.text.strip()] for pool in pools]
+    watched = [_spread(sorted(by_id), config.prompts) for by_id in asked]
+    sampled = [
+        [row for row in read_completions(pool / "pool.jsonl") if row.prompt_id in names and row.text.strip()]
+        for pool, names in zip(pools, watched, strict=True)
+    ]
     known = all(truth_known(list(by_id.values())) for by_id in asked)
     rounds = _signs(
         asked, sampled, [_start_logprobs(engine, *pair) for pair in zip(asked, sampled, strict=True)], known
     )
     (out / "monitors.json").write_text(json.dumps(rounds, indent=1))
+
+
+def _spread(names: list[str], count: int) -> set[str]:
+    """``count`` of the names, evenly spread over their order (ids begin with their task and language)."""
+    if not 0 < count < len(names):
+        return set(names)
+    return {names[index * len(names) // count] for index in range(count)}
 
 
 def _start_logprobs(engine: Any, asked: dict[str, Any], rows: list[Any]) -> list[float]:
