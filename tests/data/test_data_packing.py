@@ -35,7 +35,7 @@ def segments(dataset: PackedDataset):
             yield number, slice(places[0], places[-1] + 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(conversations())
 def test_every_conversation_is_there_once_and_whole(rows):
     dataset = pack(rows, LENGTH)
@@ -45,7 +45,7 @@ def test_every_conversation_is_there_once_and_whole(rows):
         assert dataset.position_ids[number, part].tolist() == list(range(part.stop - part.start))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(conversations())
 def test_completion_tokens_carry_loss_once_and_prompt_tokens_never(rows):
     dataset = pack(rows, LENGTH)
@@ -59,7 +59,7 @@ def test_completion_tokens_carry_loss_once_and_prompt_tokens_never(rows):
     assert (dataset.labels[pads] == IGNORE).all() and (dataset.input_ids[pads] == 0).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(conversations())
 def test_best_fit_leaves_no_two_rows_that_would_fit_in_one(rows):
     dataset = pack(rows, LENGTH)
@@ -69,7 +69,7 @@ def test_best_fit_leaves_no_two_rows_that_would_fit_in_one(rows):
         assert np.sort(filled)[:2].sum() > LENGTH
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(conversations(longest=24))
 def test_long_conversations_are_refused_or_cut(rows):
     long = [number for number, row in enumerate(rows) if len(row) > LENGTH]
