@@ -237,6 +237,16 @@ def test_the_last_place_of_the_model_is_used(engine, ask):
     assert ids_of(engine.generate([request])[0].text) == greedy_alone(engine, request)[0]
 
 
+def test_a_long_prompt_with_a_short_answer_fits_though_its_padding_does_not(tokenizer, ask):
+    """521 tokens would be padded to 576, more than the 544 places of their slot and the 530 positions of the model."""
+    model = decoder(max_position_embeddings=530)
+    request = ask("x" * 517, max_tokens=2)
+    engine = engine_of_ids(model, tokenizer)
+    (reply,) = engine.generate([request])
+    tokens, _ = greedy_alone(engine, request)
+    assert ids_of(reply.text) == [token for token in tokens[:2] if token not in engine.stop_ids]
+
+
 def test_progress_counts_every_request(model, tokenizer, pool):
     seen = []
     LocalEngine(model, tokenizer, progress=lambda done, total: seen.append((done, total))).generate(pool)

@@ -85,13 +85,16 @@ class SlotLayer(DynamicLayer):
         return self.keys[seen], self.values[seen]
 
     def fill(self, slot_N: Tensor, prompt_N: Tensor, keys_PHTA: Tensor, values_PHTA: Tensor) -> None:
-        """Copy the states of prompt ``prompt_N[i]`` into slot ``slot_N[i]``, from its first place on."""
+        """Copy the states of prompt ``prompt_N[i]`` into slot ``slot_N[i]``, from its first place on.
+
+        A prompt's padding may be longer than a slot; only padding is cut off then.
+        """
         if not self.is_initialized:
             self.lazy_initialization(keys_PHTA, values_PHTA)
         assert self.keys is not None and self.values is not None
-        places = keys_PHTA.shape[2]
-        self.keys[slot_N, :, :places] = keys_PHTA[prompt_N]
-        self.values[slot_N, :, :places] = values_PHTA[prompt_N]
+        places = min(keys_PHTA.shape[2], self.aim.places)
+        self.keys[slot_N, :, :places] = keys_PHTA[prompt_N, :, :places]
+        self.values[slot_N, :, :places] = values_PHTA[prompt_N, :, :places]
 
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy the slots ``source`` over the slots ``target``."""
@@ -138,7 +141,7 @@ class SlotBatch:
         by_length: dict[int, list[tuple[int, ...]]] = {}
         for prompt in rows:
             if len(prompt) > 1:
-                by_length.setdefault(padded_length(len(prompt) - 1), []).append(prompt)
+                by_length.setdefault(self._prefill_length(len(prompt) - 1), []).append(prompt)
         for length, group in by_length.items():
             self._prefill(length, group, [rows[prompt] for prompt in group])
         self.cached += [len(prompt) - 1 for prompt in prompts]
@@ -173,6 +176,11 @@ class SlotBatch:
                 layer.move(source, target)
         self.cached = [self.cached[row] for row in order]
         return order
+
+    def _prefill_length(self, length: int) -> int:
+        """The padded length, but no more than the model's positions: learned ones end there."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return min(padded_length(length), context) if context else padded_length(length)
 
     def _prefill(self, length: int, prompts: list[tuple[int, ...]], rows: list[list[int]]) -> None:
         device = self.model.device
