@@ -1,4 +1,4 @@
-"""Small model folders made by transformers itself (random weights, a byte tokenizer made in memory), and small files."""
+"""Small model folders made by transformers itself (random weights, a byte tokenizer from memory), and small files."""
 
 import json
 from pathlib import Path

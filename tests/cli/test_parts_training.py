@@ -1,4 +1,4 @@
-"""sft, dpo and reward as a new user meets them: results that load, runs that resume to the byte, wrong input refused."""
+"""sft, dpo and reward for a new user: results that load, runs that resume to the byte, wrong input refused."""
 
 import json
 import shutil
