@@ -52,6 +52,12 @@ def plan(
     workers: Workers = None,
     seed_count: SeedCount = None,
     changes: Overrides = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate", min=1.0, metavar="FLOP/S", help="Price at this speed of one worker, such as 2e14 for a GPU."
+        ),
+    ] = None,
 ) -> None:
     """Price a study and show what it compares. Runs nothing."""
     from paribus.cli.tables import print_plan
@@ -61,7 +67,7 @@ def plan(
     asked = Request(study, scale, store, seed_count, changes or ())
     planned = asked.plan()
     count = workers or default_workers()
-    print_plan(planned, price(planned, Store.existing(store), workers=count), count)
+    print_plan(planned, price(planned, Store.existing(store), workers=count, flops_per_second=rate), count)
 
 
 def run(

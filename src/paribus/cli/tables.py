@@ -97,15 +97,23 @@ def _heading(currency: str) -> str:
 
 
 def _hours(price: "Price", workers: int) -> str:
+    from paribus.lab.pricing import ASSUMED_FLOPS_PER_SECOND
     from paribus.report.formatting import show_cost, show_seconds
 
     done = f"{price.stages_done} of {price.stages_done + price.stages_todo} stages are done"
     if not price.stages_todo:
         return f"{done}: nothing is left to run."
-    known = "measured in this store" if price.measured else "assumed, nothing is measured in this store yet"
+    known = "assumed, nothing is measured in this store yet"
+    if price.measured:
+        known = "measured in this store"
+    elif price.flops_per_second != ASSUMED_FLOPS_PER_SECOND:
+        known = "as given"
     rate = show_cost("flops", price.flops_per_second)
     time = show_seconds(price.hours * 3600)
-    return f"{done}. The rest takes about {time} with {_count(workers, 'worker')}, at {rate}/s each ({known})."
+    return (
+        f"{done}. The rest takes about {time} with {_count(workers, 'worker')}, at {rate}/s each ({known}). Training the "
+        f"largest model takes {price.training_bytes / 1e9:,.2g} GB and its activations in each of them (fp32, AdamW)."
+    )
 
 
 def _arms_table(plan: "Plan") -> "Table":

@@ -40,7 +40,11 @@ class PriceRow:
 
 @dataclass(frozen=True)
 class Price:
-    """A priced plan. ``hours``: the work to do over the workers, but at least the longest chain of stages."""
+    """A priced plan. ``hours``: the work to do over the workers, but at least the longest chain of stages.
+
+    ``training_bytes``: what training the largest model takes in fp32 with AdamW, activations apart. ``measured``: whether
+    the rate is this store's own.
+    """
 
     done: Cost
     todo: Cost
@@ -50,6 +54,11 @@ class Price:
     rows: tuple[PriceRow, ...]
     flops_per_second: float
     measured: bool
+
+    @property
+    def training_bytes(self) -> float:
+        """Weights, gradients and two moments, four bytes each."""
+        return 16 * max(self.todo.parameters, self.done.parameters)
 
 
 def price(plan: Plan, store: Store | None = None, *, flops_per_second: float | None = None, workers: int = 1) -> Price:
@@ -66,7 +75,7 @@ def price(plan: Plan, store: Store | None = None, *, flops_per_second: float | N
         hours=seconds / 3600,
         rows=_rows(plan, there, todo),
         flops_per_second=rate.value,
-        measured=rate.flops_per_second is not None,
+        measured=rate.flops_per_second is not None and flops_per_second is None,
     )
 
 
