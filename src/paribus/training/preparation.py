@@ -9,8 +9,9 @@ from transformers.utils import logging
 from paribus.training.compute import ComputePath
 from paribus.training.settings import TrainSettings
 
-ACCELERATE_MARKS = ("forward", "_original_forward", "_is_accelerate_prepared")
-"""What accelerate leaves on a model: its bf16 wrapper, and a mark by which a second run would go without one."""
+LEFT_BEHIND = ("forward", "_original_forward", "_is_accelerate_prepared", "_require_grads_hooks")
+"""What a run leaves on a model: accelerate's bf16 wrapper and the mark by which a second run would go without one, and
+transformers' list of (removed) hooks for checkpointed activations."""
 
 
 @contextmanager
@@ -31,9 +32,10 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
             body._compiled_call_impl = None
         if settings.activation_checkpointing:
             model.activation_checkpointing_disable()
+            model.disable_input_require_grads()
         if path.attention == "eager":
             model.set_attn_implementation(attention)
-        for name in ACCELERATE_MARKS:
+        for name in LEFT_BEHIND:
             vars(model).pop(name, None)
         model.config.use_cache = use_cache
         model.train(was_training)

@@ -1,0 +1,84 @@
+import pytest
+import torch
+from training_toys import decoder, packed, settings, stream
+
+from paribus.training import compute
+from paribus.training.compute import BF16_GAIN, COMPILE_STEPS, ComputePath, self_test
+from paribus.training.objectives.causal import Causal
+from paribus.training.trainer import train
+
+
+def with_gain(monkeypatch, gain):
+    monkeypatch.setattr(compute, "bf16_gain", lambda: gain)
+
+
+def test_bf16_is_taken_only_where_it_is_clearly_faster(monkeypatch):
+    with_gain(monkeypatch, BF16_GAIN - 0.01)
+    slow = self_test(100)
+    assert (slow.dtype, slow.attention, slow.compile) == ("float32", "sdpa", False)
+    assert slow.reason == "bf16 ran 1.24x as fast as fp32 here, below 1.25x"
+    with_gain(monkeypatch, 2.0)
+    fast = self_test(100)
+    assert (fast.dtype, fast.attention, fast.compile) == ("bfloat16", "eager", False)
+
+
+def test_short_runs_are_not_measured_at_all(monkeypatch):
+    def fail():
+        raise AssertionError("measured for nothing")
+
+    monkeypatch.setattr(compute, "bf16_gain", fail)
+    assert self_test(49).dtype == "float32"
+
+
+def test_only_long_runs_are_compiled_and_only_with_a_compiler(monkeypatch):
+    with_gain(monkeypatch, 2.0)
+    monkeypatch.setattr(compute.shutil, "which", lambda name: "/usr/bin/g++")
+    assert not self_test(4 * COMPILE_STEPS - 1).compile
+    assert self_test(4 * COMPILE_STEPS).compile
+    monkeypatch.setattr(compute.shutil, "which", lambda name: None)
+    assert not self_test(4 * COMPILE_STEPS).compile
+
+
+def test_a_device_that_knows_bf16_uses_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert self_test(10, device="cuda") == ComputePath(dtype="bfloat16", reason="cuda with bf16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert self_test(10, device="cuda").dtype == "float32"
+
+
+def test_the_measurement_is_a_ratio_of_times_and_is_made_once():
+    compute.bf16_gain.cache_clear()
+    gain = compute.bf16_gain()
+    assert 0.01 < gain < 100
+    assert compute.bf16_gain() == gain
+    assert compute.bf16_gain.cache_info().hits == 1
+
+
+def test_a_run_asks_the_self_test_unless_told(monkeypatch):
+    with_gain(monkeypatch, 2.0)
+    model, types = decoder(), []
+    model.model.layers[0].mlp.down_proj.register_forward_hook(lambda *inputs: types.append(inputs[-1].dtype))
+    result = train(model, stream(packed()), Causal(), settings(steps=50))
+    assert result.compute.dtype == "bfloat16"
+    assert set(types) == {torch.bfloat16}
+    fixed = train(decoder(), stream(packed()), Causal(), settings(steps=50), compute=ComputePath())
+    assert fixed.compute.reason == "fixed by the caller"
+
+
+def test_bf16_ends_near_fp32():
+    runs = [
+        train(decoder(), stream(packed()), Causal(), settings(steps=20), compute=path).history[-1]["loss"]
+        for path in (ComputePath(), ComputePath(dtype="bfloat16", attention="eager"))
+    ]
+    assert runs[0] != runs[1]
+    assert runs[1] == pytest.approx(runs[0], rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_ends_where_an_interpreted_one_does():
+    path = ComputePath(compile=True)
+    compiled = train(decoder(), stream(packed()), Causal(), settings(steps=3), compute=path)
+    plain = train(decoder(), stream(packed()), Causal(), settings(steps=3))
+    assert compiled.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=1e-5)
+    assert compiled.model.base_model._compiled_call_impl is None

@@ -1,0 +1,74 @@
+"""Two processes over gloo end where one process does."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_toys import decoder, packed, settings, stream
+
+from paribus.training.objectives.causal import Causal
+from paribus.training.trainer import train
+
+WORKER = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from pathlib import Path
+from safetensors.torch import save_file
+from training_toys import decoder, packed, settings, stream
+from paribus.training.compute import FP32
+from paribus.training.objectives.causal import Causal
+from paribus.training.trainer import train
+
+torch.set_num_threads(1)
+out = Path(sys.argv[2])
+run = settings(batch_size=8, gradient_accumulation=2, checkpoint_every=4)
+feed = stream(packed(48), batch_size=8)
+result = train(decoder(), feed, Causal(average="example"), run, compute=FP32, checkpoint_dir=out / "checkpoints")
+if os.environ["RANK"] == "0":
+    save_file(dict(result.model.named_parameters()), out / "weights.safetensors")
+    counts = [result.tokens, result.targets, result.resumed_at]
+    (out / "result.json").write_text(json.dumps({"history": result.history, "counts": counts}))
+torch.distributed.destroy_process_group()
+"""
+
+
+def launch(out: Path) -> dict:
+    import json
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    common["GLOO_SOCKET_IFNAME"] = "lo"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(out)],
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
+    return json.loads((out / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_step_of_one(tmp_path):
+    whole = train(decoder(), stream(packed(48), batch_size=8), Causal(average="example"), settings(batch_size=8))
+    found = launch(tmp_path)
+    assert [row["loss"] for row in found["history"]] == pytest.approx([row["loss"] for row in whole.history], abs=1e-5)
+    assert found["counts"] == [whole.tokens, whole.targets, 0]
+    together = load_file(tmp_path / "weights.safetensors")
+    for name, weight in whole.model.named_parameters():
+        torch.testing.assert_close(together[name], weight.detach(), atol=1e-4, rtol=1e-3)
+    # The last sealed checkpoint is that of step 4; both processes resume from it and end in the same place.
+    resumed = launch(tmp_path)
+    assert resumed["counts"] == [whole.tokens, whole.targets, 4]
+    assert resumed["history"] == found["history"]
+    again = load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(again[name], together[name]) for name in together)
