@@ -124,3 +124,21 @@ def test_nothing_is_fetched_and_no_machine_is_named(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"!\[[^\]]*\]\(http|<script|<iframe", text), name_of(page)
     assert not re.search(r"(?<![\w.])/(work|tmp|root|home|opt)/", prose(page)), name_of(page)
+
+
+def test_every_command_is_described() -> None:
+    from typer.main import get_command
+
+    from paribus.cli.app import app
+
+    shown = "\n".join(line for page in PAGES for line in commands(page))
+    for name in get_command(app).commands:
+        assert re.search(rf"^paribus {name}\b", shown, re.MULTILINE), f"no page shows `paribus {name}`"
+
+
+def test_every_arm_of_the_study_is_described() -> None:
+    from paribus.studies.aya_expanse import STUDY
+
+    described = {code for page in PAGES for code in inline_code(page)}
+    arms = {arm.name for arm in STUDY.build(STUDY.at("desk", ["seeds=0"])).arms}
+    assert arms - described == set()
