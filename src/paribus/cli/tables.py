@@ -110,10 +110,11 @@ def _hours(price: "Price", workers: int) -> str:
         known = "as given"
     rate = show_cost("flops", price.flops_per_second)
     time = show_seconds(price.hours * 3600)
-    return (
-        f"{done}. The rest takes about {time} with {_count(workers, 'worker')}, at {rate}/s each ({known}). Training the "
-        f"largest model takes {price.training_bytes / 1e9:,.2g} GB and its activations in each of them (fp32, AdamW)."
-    )
+    text = f"{done}. The rest takes about {time} with {_count(workers, 'worker')}, at {rate}/s each ({known})."
+    if not price.training_bytes:
+        return text
+    memory = f"{price.training_bytes / 1e9:,.3g} GB"
+    return f"{text} Training the largest model takes {memory} in full fp32 AdamW, and its activations."
 
 
 def _arms_table(plan: "Plan") -> "Table":

@@ -42,8 +42,8 @@ class PriceRow:
 class Price:
     """A priced plan. ``hours``: the work to do over the workers, but at least the longest chain of stages.
 
-    ``training_bytes``: what training the largest model takes in fp32 with AdamW, activations apart. ``measured``: whether
-    the rate is this store's own.
+    ``training_bytes``: what training the largest model still to be trained takes in fp32 with AdamW, activations apart.
+    ``measured``: whether the rate is this store's own.
     """
 
     done: Cost
@@ -58,7 +58,7 @@ class Price:
     @property
     def training_bytes(self) -> float:
         """Weights, gradients and two moments, four bytes each."""
-        return 16 * max(self.todo.parameters, self.done.parameters)
+        return 16 * max((row.todo.parameters for row in self.rows if row.todo.tokens), default=0.0)
 
 
 def price(plan: Plan, store: Store | None = None, *, flops_per_second: float | None = None, workers: int = 1) -> Price:
