@@ -230,3 +230,33 @@ def test_options_that_cannot_be_used_are_refused(
     assert done.exit_code == 2, done.output
     assert said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_mixes_up_packed_conversations_is_trained_one_a_row(shelf: Path, tmp_path: Path) -> None:
+    from parts_small import byte_tokenizer
+    from transformers import BloomConfig
+
+    config = BloomConfig(vocab_size=272, hidden_size=32, n_layer=2, n_head=4, pad_token_id=0, eos_token_id=2)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "bloom")
+    byte_tokenizer().save_pretrained(tmp_path / "bloom")
+    words = ("sft", tmp_path / "bloom", shelf / "train.jsonl", "--out", tmp_path / "out", "--steps", 3, *SHORT)
+    assert "give --no-packing" in sentence(call(*words))
+    for average in ("token", "example"):
+        done = call(*words[:4], tmp_path / average, *words[5:], "--no-packing", "--average", average)
+        assert done.exit_code == 0, done.stderr
+    assert call(*words, "--no-packing").exit_code == 0, "a refusal must not claim the folder"
+
+
+def test_packed_or_not_the_same_loss_comes_out(shelf: Path, tmp_path: Path) -> None:
+    """One step over all 40 rows: the mean over the same targets, whatever their arrangement."""
+    losses = []
+    for name, more in (("packed", ()), ("single", ("--no-packing", "--batch-size", 40))):
+        size = () if more else ("--batch-size", _packed_rows(shelf, tmp_path))
+        assert sft(shelf, tmp_path / name, "--steps", 1, *more, *size).exit_code == 0
+        losses.append(rows(tmp_path / name / "history.jsonl")[0]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def _packed_rows(shelf: Path, tmp_path: Path) -> int:
+    told = sft(shelf, tmp_path / "count", "--steps", 1).stderr
+    return int(told.split(" packed rows")[0].rsplit(" ", 1)[-1])

@@ -78,6 +78,8 @@ def open_folder(out: Path, part: str, options: Mapping[str, Any], inputs: Mappin
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out must name a folder.")
+    if _left_nothing(out / NAME, out.rglob("*")):
+        return Run(out / NAME, part, _plain(options), _plain(inputs))
     run = _open(out / NAME, part, options, inputs)
     if run.state == "new" and out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty and holds no {NAME}; name a new folder, or remove what is there.")
@@ -90,10 +92,20 @@ def open_file(out: Path, part: str, options: Mapping[str, Any], inputs: Mapping[
         raise ConfigError(f"{out} is a folder; --out must name a file, such as {out / (part + '.jsonl')}.")
     if not out.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
         raise ConfigError(f"--out {out} has the ending {out.suffix!r}; use .jsonl, .jsonl.gz or .parquet.")
-    run = _open(out.with_name(f"{out.name}.{NAME}"), part, options, inputs)
+    path = out.with_name(f"{out.name}.{NAME}")
+    if _left_nothing(path, out.parent.glob(f"{out.name}*")):
+        return Run(path, part, _plain(options), _plain(inputs))
+    run = _open(path, part, options, inputs)
     if run.state == "new" and out.exists():
         raise ConfigError(f"{out} is there already and no {run.path.name} says what made it; name another file.")
     return run
+
+
+def _left_nothing(record: Path, files: Iterable[Path]) -> bool:
+    """Whether a run began and ended without a single file: a mended command may then take its place."""
+    if not record.exists() or any(path.is_file() and path != record for path in files):
+        return False
+    return '"state": "unfinished"' in record.read_text(encoding="utf-8")
 
 
 def _open(path: Path, part: str, options: Mapping[str, Any], inputs: Mapping[str, Any]) -> Run:

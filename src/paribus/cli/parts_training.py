@@ -1,7 +1,6 @@
 """``paribus sft``, ``dpo`` and ``reward``: one trainer, three objectives, on the user's own model and rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +14,27 @@ from paribus.cli.parts_options import (
     Seed,
     Threads,
     prepare,
+)
+from paribus.cli.parts_recipe import (
+    Accumulation,
+    CheckpointEvery,
+    ClipNorm,
+    Compute,
+    Epochs,
+    Job,
+    KeepCheckpoints,
+    LearningRate,
+    Length,
+    LoraAlpha,
+    LoraRank,
+    OnLong,
+    Optimizer,
+    Recompute,
+    SaveDtype,
+    Schedule,
+    StepCount,
+    Warmup,
+    WeightDecay,
 )
 from paribus.errors import ConfigError
 
@@ -35,129 +55,6 @@ Pairs = Annotated[
         metavar="PAIRS", help="Rows with prompt, chosen and rejected: a .jsonl/.parquet file or a hub dataset."
     ),
 ]
-StepCount = Annotated[
-    int | None, typer.Option(min=1, help="Optimizer steps (instead of --epochs).", show_default="by epochs")
-]
-Epochs = Annotated[
-    float | None, typer.Option(min=0.0, help="Passes over the data (instead of --steps).", show_default="1")
-]
-Length = Annotated[int, typer.Option(min=8, help="Tokens a row at most.")]
-OnLong = Annotated[
-    Literal["fail", "truncate", "skip"],
-    typer.Option("--on-long-row", help="What to do with rows longer than --length: stop, cut their end, or leave out."),
-]
-LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
-Warmup = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the steps that warm up.")]
-Schedule = Annotated[Literal["cosine", "linear", "constant"], typer.Option(help="What follows the warm-up.")]
-WeightDecay = Annotated[float, typer.Option(min=0.0, help="Decoupled weight decay, on matrices only.")]
-ClipNorm = Annotated[float, typer.Option(min=0.0, help="Largest gradient norm (0: no limit).")]
-Optimizer = Annotated[Literal["adamw", "muon"], typer.Option(help="muon: for matrices, with AdamW for the rest.")]
-Accumulation = Annotated[
-    int, typer.Option("--gradient-accumulation", min=1, help="Compute a batch in so many parts, to save memory.")
-]
-Recompute = Annotated[
-    bool, typer.Option("--activation-checkpointing", help="Recompute activations, to save memory (about 30% slower).")
-]
-Compute = Annotated[
-    Literal["auto", "float32", "bfloat16"],
-    typer.Option(help="Number format of the computation; auto measures which is faster here."),
-]
-LoraRank = Annotated[
-    int, typer.Option(min=0, help="Train low-rank adapters of this rank and merge them in (0: train all weights).")
-]
-LoraAlpha = Annotated[float, typer.Option(help="Scale of the adapters.")]
-CheckpointEvery = Annotated[
-    int | None,
-    typer.Option(min=0, help="Steps between two checkpoints (0: none).", show_default="a tenth of the steps"),
-]
-KeepCheckpoints = Annotated[
-    bool, typer.Option("--keep-checkpoints", help="Do not remove them when the model is saved.")
-]
-SaveDtype = Annotated[
-    Literal["stored", "float32", "bfloat16", "float16"],
-    typer.Option(help="Number format of the saved weights; stored: that of MODEL."),
-]
-
-
-@dataclass(frozen=True)
-class Job:
-    """The options that all training commands have. ``steps`` and ``epochs``: one of them or neither (one epoch)."""
-
-    steps: int | None
-    epochs: float | None
-    batch_size: int
-    length: int
-    on_long_row: Literal["fail", "truncate", "skip"]
-    learning_rate: float
-    warmup: float
-    schedule: Literal["cosine", "linear", "constant"]
-    weight_decay: float
-    max_grad_norm: float
-    optimizer: Literal["adamw", "muon"]
-    gradient_accumulation: int
-    activation_checkpointing: bool
-    compute: Literal["auto", "float32", "bfloat16"]
-    checkpoint_every: int | None
-    keep_checkpoints: bool
-    save_dtype: Literal["stored", "float32", "bfloat16", "float16"]
-    seed: int
-    device: str
-    lora_rank: int = 0
-    lora_alpha: float = 16.0
-
-    def settings(self, rows: int) -> "TrainSettings":
-        """The trainer's settings for ``rows`` rows of data. Raises ``ConfigError`` for values that do not fit."""
-        from pydantic import ValidationError
-
-        if self.batch_size % self.gradient_accumulation:
-            raise ConfigError(
-                f"--batch-size {self.batch_size} cannot be split into {self.gradient_accumulation} equal micro-batches "
-                "(--gradient-accumulation); choose a multiple."
-            )
-        try:
-            return self._settings(self.step_count(rows))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-            raise ConfigError(f"{option} is {first['input']!r}; {first['msg'].lower()}.") from None
-
-    def _settings(self, steps: int) -> "TrainSettings":
-        from paribus.training.settings import LoraSettings, TrainSettings
-
-        every = self.checkpoint_every if self.checkpoint_every is not None else max(1, steps // 10)
-        return TrainSettings(
-            steps=steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            warmup_steps=round(self.warmup * steps),
-            schedule=self.schedule,
-            weight_decay=self.weight_decay,
-            max_grad_norm=self.max_grad_norm,
-            gradient_accumulation=self.gradient_accumulation,
-            optimizer=self.optimizer,
-            activation_checkpointing=self.activation_checkpointing,
-            seed=self.seed,
-            checkpoint_every=every,
-            lora=LoraSettings(rank=self.lora_rank, alpha=self.lora_alpha) if self.lora_rank else None,
-        )
-
-    def step_count(self, rows: int) -> int:
-        """Optimizer steps; an epoch's last batch may take its rest from the next."""
-        if self.steps is not None and self.epochs is not None:
-            raise ConfigError("--steps and --epochs both say how long to train; give one of them.")
-        if self.epochs is not None and self.epochs <= 0:
-            raise ConfigError(f"--epochs is {self.epochs:g}; give a number above 0.")
-        return self.steps or max(1, -int(-(self.epochs or 1.0) * rows // self.batch_size))
-
-    def identity(self, settings: "TrainSettings") -> dict[str, Any]:
-        """What decides the result: the settings and how rows are cut, not where or how fast it is computed."""
-        decided = settings.model_dump(exclude={"checkpoint_every"})
-        return decided | {
-            "length": self.length,
-            "on_long_row": self.on_long_row,
-            "compute": self.compute,
-            "save_dtype": self.save_dtype,
-        }
 
 
 def sft(
@@ -179,6 +76,10 @@ def sft(
         Literal["token", "example"],
         typer.Option(help="Average the loss over tokens, or over examples (long answers then weigh no more)."),
     ] = "token",
+    packing: Annotated[
+        bool,
+        typer.Option(help="Several conversations a row, blind to each other; --no-packing: one a row."),
+    ] = True,
     lora_rank: LoraRank = 0,
     lora_alpha: LoraAlpha = 16.0,
     gradient_accumulation: Accumulation = 1,
@@ -210,17 +111,26 @@ def sft(
     from paribus.data.lengths import shorten
     from paribus.data.packing import pack
     from paribus.data.pairs import padding_id
+    from paribus.data.unpacked import one_a_row
     from paribus.models.load import load_tokenizer
     from paribus.training.objectives.causal import Causal
+    from paribus.training.separation import keeps_apart
 
     job = _job(locals())
     vocabulary = load_tokenizer(model)
     rows = Reading(out, languages, language, split, on_bad_row, limit).examples(data)
     encoded, cut = shorten(encode_many(vocabulary, [row.messages for row in rows]), length, on_long_row)
     tell_shortened(cut)
-    dataset = pack(encoded, length, pad_id=padding_id(vocabulary))
+    dataset = (pack if packing else one_a_row)(encoded, length, pad_id=padding_id(vocabulary))
     facts = {"source": data, "rows": len(encoded), "hash": rows_hash(rows)}
-    _train("sft", job, out, model, dataset, Causal(average=average), {"average": average}, facts)
+    extra = {"average": average, "packing": packing}
+
+    def checked(network: Any, found: Any) -> Any:
+        if packing and not keeps_apart(network):
+            raise ConfigError(f"{model} does not keep packed conversations apart; give --no-packing.")
+        return found
+
+    _train("sft", job, out, model, dataset, Causal(average=average), extra, facts, prepare=checked)
 
 
 def dpo(
@@ -281,12 +191,12 @@ def dpo(
     dataset, facts = _pairs(
         load_tokenizer(model), job, pairs, Reading(out, languages, language, split, on_bad_row, limit)
     )
-    anchor = reference or model
-    extra = {"beta": beta, "label_smoothing": label_smoothing, "reference": model_identity(anchor)}
+    anchor = model_identity(reference) if reference else None
+    extra = {"beta": beta, "label_smoothing": label_smoothing, "reference": anchor}
 
-    def with_reference(found: Any) -> Any:
-        network = load_causal(anchor, dtype="float32", device=device)
-        return add_reference_logprobs(network, found, batch_size=min(job.batch_size, 64), cache=out / "reference")
+    def with_reference(network: Any, found: Any) -> Any:
+        judge = load_causal(reference, dtype="float32", device=device) if reference else network
+        return add_reference_logprobs(judge, found, batch_size=min(batch_size, 64), cache=out / "reference")
 
     _train("dpo", job, out, model, dataset, objective, extra, facts, prepare=with_reference)
 
@@ -368,7 +278,7 @@ def _train(
     objective: Any,
     extra: dict[str, Any],
     data_facts: dict[str, Any],
-    prepare: Callable[[Any], Any] = lambda dataset: dataset,
+    prepare: Callable[[Any, Any], Any] = lambda network, dataset: dataset,
 ) -> None:
     """Claim the folder, train (from the newest checkpoint there, if any), save, and say what it took."""
     from paribus.cli.parts_progress import say
@@ -382,7 +292,7 @@ def _train(
         return
     network, vocabulary = _open_model(part, model, job)
     run.begin()
-    dataset = prepare(dataset)
+    dataset = prepare(network, dataset)
     rows = "packed rows" if part == "sft" else "pairs"
     say(f"{part}: {len(dataset):,} {rows}, {settings.steps:,} steps of {settings.batch_size} on {job.device}")
     result = _fit(network, dataset, objective, settings, job, out)

@@ -52,7 +52,7 @@ def _mean(losses: Tensor, owners: Tensor | None) -> Tensor:
 
 def example_ids(batch: Batch) -> Tensor:
     """A number for each (row, segment), at the positions of the shifted labels: (B, T-1)."""
-    segments = batch["segment_ids"]
+    segments = batch["segment_ids"] if "segment_ids" in batch else batch["attention_mask"]
     rows = torch.arange(len(segments), device=segments.device)[:, None]
     return (rows * (int(segments.max()) + 1) + segments)[:, 1:]
 
