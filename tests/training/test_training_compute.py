@@ -16,7 +16,7 @@ def test_bf16_is_taken_only_where_it_is_clearly_faster(monkeypatch):
     with_gain(monkeypatch, BF16_GAIN - 0.01)
     slow = self_test(100)
     assert (slow.dtype, slow.attention, slow.compile) == ("float32", "sdpa", False)
-    assert slow.reason == "bf16 ran 1.24x as fast as fp32 here, below 1.25x"
+    assert "bf16 ran 1.24x as fast as fp32 here" in slow.reason and "1.25x" in slow.reason
     with_gain(monkeypatch, 2.0)
     fast = self_test(100)
     assert (fast.dtype, fast.attention, fast.compile) == ("bfloat16", "eager", False)
@@ -59,10 +59,12 @@ def test_a_run_asks_the_self_test_unless_told(monkeypatch):
     with_gain(monkeypatch, 2.0)
     model, types = decoder(), []
     model.model.layers[0].mlp.down_proj.register_forward_hook(lambda *inputs: types.append(inputs[-1].dtype))
-    result = train(model, stream(packed()), Causal(), settings(steps=50))
+    result = train(model, stream(packed(), batch_size=1), Causal(), settings(steps=50, batch_size=1))
     assert result.compute.dtype == "bfloat16"
     assert set(types) == {torch.bfloat16}
-    fixed = train(decoder(), stream(packed()), Causal(), settings(steps=50), compute=ComputePath())
+    fixed = train(
+        decoder(), stream(packed(), batch_size=1), Causal(), settings(steps=50, batch_size=1), compute=ComputePath()
+    )
     assert fixed.compute.reason == "fixed by the caller"
 
 

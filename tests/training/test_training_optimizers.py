@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch.optim import AdamW, Muon
@@ -101,7 +103,8 @@ def test_the_pair_s_state_goes_round():
     grads(models[0], 0)
     pairs[0].step()
     models[1].load_state_dict(models[0].state_dict())
-    pairs[1].load_state_dict(pairs[0].state_dict())
+    # A copy, as a file would be: torch keeps the very tensors it is given.
+    pairs[1].load_state_dict(copy.deepcopy(pairs[0].state_dict()))
     for model, optimizer in zip(models, pairs, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = 0.5
