@@ -1,6 +1,6 @@
 """Tokens per second of our DPO against TRL's ``DPOTrainer`` on the same model, data, batches and optimizer.
 
-    python benchmarks/bench_dpo.py [repeats]          # about three minutes for 5 repeats
+    python benchmarks/bench_dpo.py [repeats]          # about four minutes for 5 repeats
 
 Batches of 8 pairs; prompts of 16-64 tokens with two answers of 8-32 each. Both sides have reference log-probabilities
 beforehand and run fp32 on one compute thread in one process, taking turns; CPU seconds of the process are counted,
@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 from trl import DPOConfig, DPOTrainer
 
@@ -44,7 +45,7 @@ from paribus.training.references import add_reference_logprobs
 from paribus.training.settings import TrainSettings
 from paribus.training.trainer import train
 
-VOCABULARY, PAIRS, BATCH = 2000, 96, 8
+VOCABULARY, PAIRS, BATCH = 2000, 192, 8
 SETTINGS = TrainSettings(
     steps=PAIRS // BATCH, batch_size=BATCH, learning_rate=1e-4, schedule="constant", betas=(0.9, 0.95)
 )
