@@ -36,8 +36,8 @@ def test_from_a_base_model_to_a_win_rate(tmp_path: Path, kind: str) -> None:
     body = model_folder(tmp_path / "body") if kind == "cohere" else base
     done("reward", body, preferred, "--out", "arbiter", "--steps", 3, *SHORT)
     brief = ("--max-tokens", 6, "--temperature", 1, "--threads", 1)
-    for name in ("base", "tuned"):
-        done("generate", name, prompts, "--out", f"{name}.jsonl", *brief)
+    for seed, name in enumerate(("base", "tuned")):
+        done("generate", name, prompts, "--out", f"{name}.jsonl", "--seed", seed, *brief)
     teachers = ("--teacher", "a=base.jsonl", "--teacher", "b=tuned.jsonl")
     done("arbitrage", prompts, *teachers, "--arbiter", "arbiter", "--out", "routed")
     done("sft", "tuned", "routed/examples.jsonl", "--out", "student", "--steps", 2, "--on-long-row", "skip", *SHORT)

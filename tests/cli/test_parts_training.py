@@ -260,3 +260,21 @@ def test_packed_or_not_the_same_loss_comes_out(shelf: Path, tmp_path: Path) -> N
 def _packed_rows(shelf: Path, tmp_path: Path) -> int:
     told = sft(shelf, tmp_path / "count", "--steps", 1).stderr
     return int(told.split(" packed rows")[0].rsplit(" ", 1)[-1])
+
+
+def test_too_little_memory_is_told_with_what_to_do(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paribus.training.trainer as trainer
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "train", full)
+    told = sentence_of_last_line(sft(shelf, tmp_path / "out", "--steps", 1))
+    assert "does not hold 4 rows of 48 tokens" in told and "--gradient-accumulation" in told
+
+
+def sentence_of_last_line(result) -> str:
+    assert result.exit_code == 2, (result.output, result.exception)
+    return result.stderr.strip().splitlines()[-1]

@@ -124,7 +124,7 @@ def arbitrage(
     Makes examples.jsonl (for `paribus sft`), pairs.jsonl (best against worst answer, for `paribus dpo`), pool.jsonl
     (all answers with scores), routing.json and run.json. With --dev, files of answers must cover its prompts as well.
     """
-    prepare(threads)
+    prepare(threads, device)
     if (arbiter is None) != scores_in_file:
         raise ConfigError("Give either --arbiter MODEL to score the answers, or --scores-in-file, not both or neither.")
     job = Arbitrage(
@@ -296,6 +296,10 @@ class Arbitrage:
 
         pairs, statistics = best_worst_pairs(prompts, rows, seed=self.asked.seed)
         write_records(self.out / "pairs.jsonl", pairs)
+        say(
+            f"{statistics.pairs} preference pairs; none from {statistics.dropped_ties} prompts with equal answers or "
+            f"scores, {statistics.dropped_single} with one answer, {statistics.dropped_empty} whose best is empty."
+        )
         return asdict(statistics)
 
 

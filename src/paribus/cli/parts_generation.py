@@ -18,6 +18,7 @@ from paribus.cli.parts_options import (
     AcceptFailures,
     BatchSize,
     Device,
+    Dtype,
     OutFile,
     Prompts,
     Seed,
@@ -35,7 +36,6 @@ TopP = Annotated[
 ]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")]
 Name = Annotated[str | None, typer.Option(help="The model's name in the records.", show_default="folder or hub id")]
-Dtype = Annotated[str, typer.Option(help="Number format of the weights: auto (as stored), float32, bfloat16 ...")]
 
 
 def generate(
@@ -73,7 +73,7 @@ def generate(
     A prompt is {"id": "p1", "language": "de", "messages": [{"role": "user", "content": "..."}]}. Answers are saved as
     they come; the same command given again asks only for what is missing.
     """
-    prepare(threads)
+    prepare(threads, device)
     from paribus.cli.parts_answers import Asked, answer
 
     rows = Reading(out, languages, language, split, on_bad_row, limit).prompts(prompts)

@@ -21,6 +21,7 @@ from paribus.cli.parts_options import (
     AcceptFailures,
     BatchSize,
     Device,
+    Dtype,
     OutFile,
     Prompts,
     Seed,
@@ -81,7 +82,7 @@ def judge(
     on_bad_row: OnBadRow = "fail",
     limit: Limit = None,
     device: Device = "cpu",
-    dtype: Annotated[str, typer.Option(help="Number format of a local judge: auto (as stored), float32 ...")] = "auto",
+    dtype: Dtype = "auto",
     threads: Threads = None,
 ) -> None:
     """Let a judge compare two models' answers, into a file of verdicts; reports parse rate and position bias.
@@ -94,7 +95,7 @@ def judge(
     Verdicts are saved as they come; the same command given again asks only for what is missing. `paribus winrate`
     reads the file.
     """
-    prepare(threads)
+    prepare(threads, device)
     from paribus.feedback.arbiters import ensure_distinct
     from paribus.feedback.games import games
 

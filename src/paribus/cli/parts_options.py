@@ -1,9 +1,11 @@
 """Options that several commands for single parts share, so that one word means one thing everywhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from paribus.errors import ConfigError
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model folder (safetensors + tokenizer) or a hub id (owner/name).")
@@ -17,6 +19,10 @@ OutFile = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Fixes every random choice.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="Number format of the weights; auto: as they are stored."),
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads (more than one only if nothing else runs).", show_default="as set"),
@@ -27,17 +33,24 @@ AcceptFailures = Annotated[
 ]
 
 
-def prepare(threads: int | None) -> None:
-    """Set CPU threads before anything is computed (waiting ones sleep instead of spinning), and show our own words
-    only: transformers reports a new reward head as a fault."""
+def prepare(threads: int | None, device: str) -> None:
+    """Set CPU threads before anything is computed (waiting ones sleep instead of spinning), try the device, and show
+    our own words only: transformers reports a new reward head as a fault.
+
+    Raises ``ConfigError`` for a device that is not there.
+    """
     import os
 
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(f"--device {device} cannot be used here: {reason}.") from error

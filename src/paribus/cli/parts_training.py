@@ -1,6 +1,7 @@
 """``paribus sft``, ``dpo`` and ``reward``: one trainer, three objectives, on the user's own model and rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -105,7 +106,7 @@ def sft(
     A row: {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}], "language": "de"}.
     Stopped runs go on from their last checkpoint when the same command is given again.
     """
-    prepare(threads)
+    prepare(threads, device)
     from paribus.cli.parts_record import rows_hash
     from paribus.data.chat import encode_many
     from paribus.data.lengths import shorten
@@ -180,7 +181,7 @@ def dpo(
     A row is {"prompt": [{"role": "user", "content": ...}], "chosen": "...", "rejected": "...", "language": "de"};
     `paribus arbitrage` writes such a file. The reference's log-probabilities are computed once and kept.
     """
-    prepare(threads)
+    prepare(threads, device)
     from paribus.cli.parts_record import model_identity
     from paribus.models.load import load_causal, load_tokenizer
     from paribus.training.objectives.dpo import DPO
@@ -242,7 +243,7 @@ def reward(
 
     The folder it makes is what `paribus arbitrage --arbiter` takes. Rows are as for `paribus dpo`.
     """
-    prepare(threads)
+    prepare(threads, device)
     from paribus.models.load import load_tokenizer
     from paribus.training.objectives.reward import Reward
 
@@ -330,7 +331,7 @@ def _fit(network: Any, dataset: Any, objective: Any, settings: "TrainSettings", 
     attention: Literal["eager", "sdpa"] = "eager" if job.device == "cpu" else "sdpa"
     paths = {"auto": "auto", "float32": FP32, "bfloat16": ComputePath(dtype="bfloat16", attention=attention)}
     stream = BatchStream(dataset, settings.batch_size, settings.seed)
-    with Steps("training", settings.steps, "step") as steps:
+    with Steps("training", settings.steps, "step") as steps, _memory_told(job):
         result = train(
             network,
             stream,
@@ -344,6 +345,20 @@ def _fit(network: Any, dataset: Any, objective: Any, settings: "TrainSettings", 
     if result.resumed_at:
         say(f"(went on from the checkpoint of step {result.resumed_at})")
     return result
+
+
+@contextmanager
+def _memory_told(job: Job) -> Iterator[None]:
+    """Say what to do when the device is too small."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"The memory of {job.device} does not hold {job.batch_size} rows of {job.length} tokens at once; raise "
+            "--gradient-accumulation, add --activation-checkpointing, or train adapters (--lora-rank)."
+        ) from error
 
 
 def _save(network: Any, vocabulary: Any, model: str, job: Job, out: Path) -> None:
