@@ -46,7 +46,7 @@ bench: $(VENV)/installed  ## every benchmark, one after the other; each prints a
 
 docs: $(VENV)/installed  ## build the documentation site into site/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove build products (never the store)
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

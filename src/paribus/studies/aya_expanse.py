@@ -74,6 +74,7 @@ def _check_open(settings: AyaExpanse) -> None:
         "judge.kind=endpoint": settings.judge.kind == "endpoint" and settings.judge.endpoint,
         "measure=win_rate": settings.measure == "win_rate",
         "search_rounds=0": settings.search_rounds == 0,
+        "true_arbiter=false": not settings.true_arbiter,
     }
     missing = [name for name, given in needed.items() if not given]
     if missing or "offline_translationese" in settings.preference_arms:
@@ -93,7 +94,7 @@ def _arms(recipe: Steps) -> dict[str, Made]:
 
 
 def _arbitrage(recipe: Steps) -> dict[str, Made]:
-    return {
+    made: dict[str, Made] = {
         router: Made(
             f"fine-tuned on answers picked by the {router} router",
             partial(recipe.tuned, router),
@@ -101,6 +102,13 @@ def _arbitrage(recipe: Steps) -> dict[str, Made]:
         )
         for router in recipe.s.routers
     }
+    if recipe.s.true_arbiter:
+        made["reward_true"] = Made(
+            "fine-tuned on answers that the reward router picks when the arbiter makes no mistake",
+            recipe.tuned_on_truth,
+            {"step": "arbitrage", "router": "reward, true arbiter"},
+        )
+    return made
 
 
 def _merging(recipe: Steps) -> dict[str, Made]:

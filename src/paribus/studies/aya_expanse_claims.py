@@ -36,7 +36,7 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
         ("fixed", "learned"),
         ("learned", "random"),
     ]
-    return [
+    rows = [
         Contrast(
             name=f"{arm} over {baseline} routing",
             arm=arm,
@@ -47,6 +47,25 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
         )
         for arm, baseline in order
         if arm in s.routers and baseline in s.routers
+    ]
+    return [*rows, *(_true_arbiter(s) if s.true_arbiter else [])]
+
+
+def _true_arbiter(s: AyaExpanse) -> list[Contrast]:
+    """Reward routing by an arbiter without mistakes: over the arbiter at hand, and over the known experts."""
+    rows = [("a true arbiter over the one at hand", "reward", ("pool.*",))]
+    if "fixed" in s.routers:
+        rows.append(("a true arbiter over fixed routing", "fixed", ("pool.*", "route.router")))
+    return [
+        Contrast(
+            name=name,
+            arm="reward_true",
+            baseline=baseline,
+            measure=s.measure,
+            differs_in=differs,
+            matched=_SAME_COMPUTE,
+        )
+        for name, baseline, differs in rows
     ]
 
 
@@ -208,6 +227,12 @@ _CLAIMS = (
         source=ARBITRAGE,
         contrasts=("reward over fixed routing", "fixed over learned routing", "learned over random routing"),
         scope_note="The paper's order is of open-ended win rates; supported only if all three steps hold.",
+    ),
+    Claim(
+        id="arbitrage-true",
+        sentence="With an arbiter that makes no mistake, reward-based routing beats the known experts.",
+        source="control of this study: separates the router from its arbiter",
+        contrasts=("a true arbiter over fixed routing",),
     ),
     Claim(
         id="merge-joint",

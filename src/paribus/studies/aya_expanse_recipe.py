@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paribus.lab import Handle, file_input
 from paribus.studies.aya_expanse_settings import WORLD, AyaExpanse, clusters
-from paribus.studies.stages.arbitrage import CompleteConfig, RouteConfig, complete, route, score
+from paribus.studies.stages.arbitrage import ArbiterConfig, CompleteConfig, RouteConfig, complete, route, score
 from paribus.studies.stages.data import CorpusConfig, PromptsConfig, TokenizerConfig, prompts, tokenizer, world_corpus
 from paribus.studies.stages.evaluation import EvaluateConfig, evaluate, judge
 from paribus.studies.stages.merging import (
@@ -203,10 +203,25 @@ class Steps:
         """All teachers' answers to the development prompts, scored."""
         return self.answered("dev-pool", self.dev_prompts)
 
+    @cached_property
+    def true_pool(self) -> Handle:
+        """The same answers to the training prompts, scored without a mistake."""
+        return score(
+            ArbiterConfig(kind="gold", noise=0.0),
+            completions=self.answers("pool", self.train_prompts),
+            prompts=self.train_prompts,
+            seed=self.s.base_seed,
+            label="pool",
+        )
+
     def answered(self, label: str, asked: Handle) -> Handle:
-        """Every teacher answers, greedily, the prompts it may answer; the arbiter scores all answers."""
+        """Every teacher's answers, scored by the arbiter."""
+        return self.scored(label, self.answers(label, asked), asked)
+
+    def answers(self, label: str, asked: Handle) -> list[Handle]:
+        """Every teacher answers, greedily, the prompts it may answer."""
         everything = self.s.data.languages
-        answers = [
+        return [
             complete(
                 CompleteConfig(
                     name=name,
@@ -220,7 +235,6 @@ class Steps:
             )
             for name, teacher in self.teachers.items()
         ]
-        return self.scored(label, answers, asked)
 
     def scored(self, label: str, answers: list[Handle], asked: Handle) -> Handle:
         """The arbiter's scores of some answers."""
@@ -228,11 +242,11 @@ class Steps:
             self.s.arbiter, completions=answers, prompts=asked, reward=self.arbiter, seed=self.s.base_seed, label=label
         )
 
-    def routed(self, router: str, seed: int) -> Handle:
-        """The router's choice as fine-tuning rows."""
+    def routed(self, router: str, seed: int, pool: Handle | None = None) -> Handle:
+        """The router's choice as fine-tuning rows, from the arbiter's pool unless another is given."""
         return route(
             RouteConfig(router=router, registry=self.registry),  # type: ignore[arg-type]
-            pool=self.pool,
+            pool=pool or self.pool,
             prompts=self.train_prompts,
             dev_pool=self.dev_pool,
             dev_prompts=self.dev_prompts,
@@ -245,6 +259,12 @@ class Steps:
     def tuned(self, router: str, seed: int) -> Handle:
         """One student on all languages."""
         return self._joint(FinetuneConfig(recipe=self.s.training.student), router, seed)
+
+    def tuned_on_truth(self, seed: int) -> Handle:
+        """One student on what the reward router would pick if the arbiter made no mistake."""
+        data = self.routed("reward", seed, self.true_pool)
+        config = FinetuneConfig(recipe=self.s.training.student)
+        return finetune(config, model=self.base, examples=data, compute=self.compute, seed=seed, label="sft")
 
     def tuned_long(self, seed: int) -> Handle:
         """One student on all languages for as many steps as all cluster students have together."""

@@ -109,6 +109,7 @@ FULL: Preset = {
     },
     "preference_arms": ("best_of_n", "offline", "online", "offline_online", "recipe", "rloo"),
     "control": False,
+    "true_arbiter": False,
     "arbiter": {"kind": "reward"},
     "judge": {
         "kind": "endpoint",

@@ -105,6 +105,7 @@ class AyaExpanse(Settings):
     """Settings of the study. ``seeds`` are post-training seeds; the base is trained once, from ``base_seed``.
 
     ``search_rounds``: passes of the search for merge weights on development prompts (0 = that arm is left out).
+    ``true_arbiter``: whether one arm is routed by an arbiter that makes no mistake, to show what the mistakes cost.
     ``control``: whether models that share no ancestor are merged too. ``measure``: what contrasts compare.
     """
 
@@ -115,6 +116,7 @@ class AyaExpanse(Settings):
     training: Training = Training()
     preferences: Preferences = Preferences()
     routers: tuple[Router, ...] = ("single", "random", "fixed", "learned", "reward")
+    true_arbiter: bool = True
     methods: tuple[Method, ...] = ("linear", "slerp", "ties", "dare_ties")
     search_rounds: int = 0
     preference_arms: tuple[PreferenceArm, ...] = ("best_of_n", "offline", "online", "offline_online", "recipe")

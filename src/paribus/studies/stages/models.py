@@ -97,7 +97,6 @@ class HubModelConfig(StageConfig):
     """A model that exists already: a hub id or a directory. ``parameters`` is used to price a run before it starts."""
 
     model: str
-    revision: str | None = None
     parameters: int
 
 
@@ -250,9 +249,8 @@ class Snapshots:
 
 @stage(version="1")
 def hub_model(config: HubModelConfig, *, out: Path) -> None:
-    """Point at a model that exists already: a directory or a hub id, with its revision. Nothing is downloaded here."""
-    reference = {"model": config.model, "revision": config.revision}
-    (out / REFERENCE).write_text(json.dumps(reference, indent=1))
+    """Point at a model that exists already: a directory or a hub id. Nothing is downloaded here."""
+    (out / REFERENCE).write_text(json.dumps({"model": config.model}))
 
 
 REFERENCE = "model_reference.json"
