@@ -39,7 +39,7 @@ def test_every_claim_stands_on_contrasts_and_every_paper_step_has_its_control(pl
 def test_shared_parents_are_planned_once() -> None:
     found = plan("pocket")
     labels = [handle.label for handle in found.graph]
-    assert labels.count("base") == labels.count("arbiter") == labels.count("teacher-slavic") == 1
+    assert labels.count("base") == labels.count("dev-pool") == labels.count("teacher-slavic") == 1
     arm = next(arm for arm in found.arms.arms if arm.name == "recipe")
     assert arm.labelled[0]["base"].address == arm.labelled[1]["base"].address
 
@@ -106,8 +106,8 @@ def test_an_undeclared_difference_fails_the_build_and_is_printed(monkeypatch: py
 
     honest = recipe.Steps.routed
 
-    def dishonest(self: recipe.Steps, router: str, seed: int) -> Handle:
-        return honest(self, router, seed + 100 * (router == "random"))
+    def dishonest(self: recipe.Steps, router: str, seed: int, pool: Handle | None = None) -> Handle:
+        return honest(self, router, seed + 100 * (router == "random"), pool)
 
     monkeypatch.setattr(recipe.Steps, "routed", dishonest)
     with pytest.raises(

@@ -53,7 +53,7 @@ def _routing(s: AyaExpanse) -> list[Contrast]:
 
 def _true_arbiter(s: AyaExpanse) -> list[Contrast]:
     """Reward routing by an arbiter without mistakes: over the arbiter at hand, and over the known experts."""
-    rows = [("a true arbiter over the one at hand", "reward", ("pool.*",))]
+    rows: list[tuple[str, str, tuple[str, ...]]] = [("a true arbiter over the one at hand", "reward", ("pool.*",))]
     if "fixed" in s.routers:
         rows.append(("a true arbiter over fixed routing", "fixed", ("pool.*", "route.router")))
     return [
@@ -194,7 +194,7 @@ def _ladder(s: AyaExpanse) -> list[Contrast]:
 
 def _pool(s: AyaExpanse) -> tuple[str, ...]:
     """Everything that arbitrage adds to the base."""
-    labels = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
+    labels: tuple[str, ...] = ("train-prompts", "dev-prompts", "teacher-*", "pool*", "dev-pool*", "route")
     if s.arbiter.kind == "reward":
         labels = (*labels, "arbiter", *(() if s.models.reward else ("rater-*",)))
     if Path(s.data.prompts).is_file():
