@@ -56,6 +56,10 @@ def test_single_and_random_choose_as_they_should(shelf: Path, tmp_path: Path) ->
         arbitrage(shelf, tmp_path / "s", "--scores-in-file", "--router", "single", "--expert", "all=b").exit_code == 0
     )
     assert sources(tmp_path / "s") == {"de": {"b"}, "sw": {"b"}}
+    again = arbitrage(shelf, tmp_path / "s", "--scores-in-file", "--router", "single", "--expert", "all=b")
+    assert again.exit_code == 0 and ["language", "a", "b", "best-scored"] in [
+        x.split() for x in again.stdout.splitlines()
+    ]
     for name, seed in (("r1", 1), ("r2", 1), ("r3", 2)):
         words = ("--scores-in-file", "--router", "random", "--seed", seed)
         assert arbitrage(shelf, tmp_path / name, *words).exit_code == 0

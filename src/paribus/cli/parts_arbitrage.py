@@ -284,7 +284,10 @@ class Arbitrage:
             seed=self.asked.seed,
         )
         write_records(self.out / "examples.jsonl", as_examples(prompts, found.chosen))
-        report = found.report.as_dict() | {"experts": asdict(found.experts) if found.experts else None}
+        report = found.report.as_dict() | {
+            "teachers": [teacher.name for teacher in self.teachers],
+            "experts": asdict(found.experts) if found.experts else None,
+        }
         (self.out / "routing.json").write_text(
             json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -307,7 +310,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     """Shares of teachers and agreement with the reward router, by language."""
     from paribus.report.formatting import show
 
-    names = sorted({name for row in report["shares"].values() for name in row})
+    names = report["teachers"]
     rows = [
         [
             code,

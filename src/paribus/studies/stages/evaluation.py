@@ -1,6 +1,7 @@
 """Stages that measure: graded answers, judged games."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ from paribus.studies.stages.arbitrage import (
 )
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.data import read_prompts, truth_known
+
+MAIN = "exact_match"
 
 
 class EvaluateConfig(StageConfig):
@@ -54,9 +57,9 @@ def evaluation_cost(config: EvaluateConfig, inputs: dict[str, Any]) -> Cost:
 def evaluate(config: EvaluateConfig, model: Path, prompts: dict[str, Path], *, out: Path, seed: int) -> Cost:
     """Grade greedy answers to every prompt set; writes ``items.jsonl`` and ``answers.jsonl`` (of the set ``test``).
 
-    Prompts without a known answer are answered and not graded: judges compare them. Measures of the set ``test`` carry
-    their plain names; those of another set end in its name, as in ``exact_match_recall``: facts seen in training and
-    facts held out are never mixed.
+    Prompts without a known answer are answered and not graded: judges compare them. All measures of the set ``test``
+    are kept; of other sets exact match alone, under a name of its own such as ``exact_match_recall``: facts seen in
+    training and facts held out are never mixed.
     """
     from paribus.evaluation.items import ItemRow, write_item_rows
     from paribus.evaluation.suites import run_suite
@@ -72,7 +75,7 @@ def evaluate(config: EvaluateConfig, model: Path, prompts: dict[str, Path], *, o
         asked = read_prompts(folder)
         checker = check if truth_known(asked) else None
         found = run_suite(engine, asked, checker, max_tokens=config.max_tokens, temperature=temperature, seed=seed)
-        rows += found.rows if name == "test" else [row._replace(measure=f"{row.measure}_{name}") for row in found.rows]
+        rows += found.rows if name == "test" else _renamed(found.rows, name)
         tokens += sum(row.tokens or 0 for row in found.completions)
         calls += len(found.completions)
         if name == "test":
@@ -80,6 +83,10 @@ def evaluate(config: EvaluateConfig, model: Path, prompts: dict[str, Path], *, o
     write_item_rows(out / "items.jsonl", rows)
     parameters = sum(p.numel() for p in engine.model.parameters())
     return Cost(calls=calls, generated_tokens=tokens, flops=2.0 * parameters * tokens, parameters=parameters)
+
+
+def _renamed(rows: Iterable[Any], name: str) -> list[Any]:
+    return [row._replace(measure=f"{MAIN}_{name}") for row in rows if row.measure == MAIN]
 
 
 @stage(version="1")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from paribus.lab import Panel, stage
 from paribus.studies.stages.arbitrage import read_completions, right
@@ -73,11 +73,11 @@ def pooled(config: PanelsConfig, folders: Mapping[str, Path], arm: str, measures
     ]
 
 
-def summaries(rows: Sequence[Any], *, by_group: bool = False) -> list[Any]:
-    """Means with question-clustered intervals, by language and, if asked, by task."""
+def summaries(rows: Sequence[Any], *, by: Literal["language", "task", "nothing"] = "language") -> list[Any]:
+    """Means with question-clustered intervals: of all items, and of each language or task."""
     from paribus.evaluation.items import summarise
 
-    return summarise(rows, by_group=by_group, resamples=1000)
+    return summarise(rows, by_language=by == "language", by_group=by == "task", resamples=1000)
 
 
 _TITLES = {"exact_match": "exact match on held-out facts", "win_rate": "win rate against the base"}
@@ -133,8 +133,8 @@ def _by_task(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> l
     rows = [
         {"x": found.group, "y": arm, "value": found.interval.estimate}
         for arm in arms_of(folders)
-        for found in summaries(pooled(config, folders, arm, [config.measure]), by_group=True)
-        if found.language == "all" and found.group
+        for found in summaries(pooled(config, folders, arm, [config.measure]), by="task")
+        if found.group
     ]
     if len({row["x"] for row in rows}) < 3:  # one task beside "all" says nothing new
         return []
@@ -160,8 +160,7 @@ def _kinds(config: PanelsConfig, folders: Mapping[str, Path]) -> Panel:
     for arm in arms_of(folders):
         found = {
             row.measure: row.interval.estimate
-            for row in summaries(pooled(config, folders, arm, [*_ERRORS, *_ALSO]))
-            if row.language == "all"
+            for row in summaries(pooled(config, folders, arm, [*_ERRORS, *_ALSO]), by="nothing")
         }
         rows.append({"arm": arm} | {name: found[name] for name in (*_ALSO, *_ERRORS) if name in found})
     return Panel(
