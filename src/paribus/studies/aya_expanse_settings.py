@@ -41,11 +41,11 @@ class Data(Part):
     numbers: int = 300
     per_cell: int | None = 400
     vocabulary: int = 2048
-    train_prompts: int = 300
+    train_prompts: int = 500
     dev_prompts: int = 40
     rater_prompts: int = 120
     round_prompts: int = 80
-    test_prompts: int = 60
+    test_prompts: int = 100
     max_tokens: int = 32
 
 
@@ -73,11 +73,11 @@ class Training(Part):
     """
 
     pretrain: Recipe = Recipe(
-        steps=700, rows=16, length=128, learning_rate=3e-3, optimizer="muon", checkpoint_every=100
+        steps=500, rows=16, length=128, learning_rate=3e-3, optimizer="muon", checkpoint_every=100
     )
     teacher: Recipe = Recipe(steps=200, rows=16, length=128, learning_rate=2e-3, optimizer="muon", checkpoint_every=100)
-    student: Recipe = Recipe(steps=100, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
-    cluster: Recipe = Recipe(steps=60, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
+    student: Recipe = Recipe(steps=150, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
+    cluster: Recipe = Recipe(steps=100, rows=16, length=128, learning_rate=1e-3, optimizer="muon", checkpoint_every=100)
     snapshots: int = 4
     reward: Recipe = Recipe(steps=150, rows=32, length=48, learning_rate=1e-3, checkpoint_every=100)
     reward_noise: float = 0.1
@@ -86,10 +86,10 @@ class Training(Part):
 class Preferences(Part):
     """Preference training. The paper gives neither beta, samples a prompt, nor pairs a round."""
 
-    offline: Recipe = Recipe(steps=60, rows=16, length=48, learning_rate=2e-4, checkpoint_every=60)
-    round: Recipe = Recipe(steps=20, rows=16, length=48, learning_rate=2e-4, checkpoint_every=60)
-    best_of_n: Recipe = Recipe(steps=20, rows=16, length=128, learning_rate=3e-4, checkpoint_every=60)
-    reinforce: Recipe = Recipe(steps=20, rows=8, length=48, learning_rate=1e-4, checkpoint_every=60)
+    offline: Recipe = Recipe(steps=120, rows=16, length=48, learning_rate=1e-4, checkpoint_every=60)
+    round: Recipe = Recipe(steps=40, rows=16, length=48, learning_rate=1e-4, checkpoint_every=60)
+    best_of_n: Recipe = Recipe(steps=40, rows=16, length=128, learning_rate=3e-4, checkpoint_every=60)
+    reinforce: Recipe = Recipe(steps=40, rows=8, length=48, learning_rate=1e-4, checkpoint_every=60)
     reference: Literal["previous", "start"] = "previous"
     beta: float = 0.1
     beta_growth: float = 1.0
