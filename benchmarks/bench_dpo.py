@@ -114,7 +114,10 @@ def peer(model: PreTrainedModel, pairs: PairDataset, order: np.ndarray, director
         save_strategy="no",
         dataloader_pin_memory=False,
     )
-    return DPOTrainer(model, args=arguments, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer)
+    rows_in_order = datasets.Dataset.from_list(rows)
+    trainer = DPOTrainer(model, args=arguments, train_dataset=rows_in_order, processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def bare_loop(model: PreTrainedModel, stream: BatchStream) -> None:
