@@ -36,6 +36,13 @@ def test_definitions_by_hand(definition: str, combine: str, expected: float, cou
     assert (result.protocol, result.shown_first, result.rate.n) == ("double", 0.5, 3)
 
 
+def test_never_winning_three_questions_is_not_certainty() -> None:
+    rows = [game("B>A", order, f"q{number}") for number in range(3) for order in ("ab", "ba")]
+    lost, won = win_rate(rows, "ours").rate, win_rate(rows, "base").rate
+    assert (lost.estimate, won.estimate) == (0.0, 1.0)
+    assert lost.low == 0.0 and 0.3 < lost.high < 0.8 and won.low == pytest.approx(1 - lost.high)
+
+
 @pytest.mark.parametrize("definition", ["half_ties", "strong_x3"])
 def test_both_sides_add_up_to_one(definition: str) -> None:
     verdicts = simulate(np.random.default_rng(0), {"en": (0.5, 0.2, 0.3)}, captured=0.2, strong=0.3)

@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "paribus", "run", "aya-expanse", "--scale", "sm
 # A third of the arms, one seed: every kind of stage is still there.
 SMALL = ("seeds=0", "routers=reward,learned", "methods=linear", "preference_arms=offline,online,best_of_n")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
 
 
 def sets(overrides: tuple[str, ...]) -> list[str]:

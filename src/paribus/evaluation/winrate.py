@@ -20,7 +20,7 @@ from paribus.errors import ConfigError, DataError
 from paribus.evaluation.games import Games, Protocol, Question, Unparsed, games_of, question_of, scores_and_weights
 from paribus.evaluation.items import ALL, ItemRow
 from paribus.records import Verdict
-from paribus.statistics import Interval, percentile_interval, resampled_means
+from paribus.statistics import Interval, percentile_interval, resampled_means, wilson
 from paribus.statistics.arrays import generator
 
 Definition = Literal["ties_apart", "half_ties", "strong_x3"]
@@ -245,6 +245,9 @@ def _interval(
         draws = _row_draws(units, resamples, rng)
         return percentile_interval(draws, estimate, n=int(units.weight.sum()), level=level, method="percentile")
     k = int(units.question.max()) + 1
+    if estimate in (0.0, 1.0):
+        # Every resample is the same: "never won in three questions" must not be shown as certainty.
+        return wilson(round(estimate * k), k, level=level)
     sums = np.bincount(units.question, units.score, minlength=k).astype(np.float64)
     counts = np.bincount(units.question, units.weight, minlength=k).astype(np.float64)
     return percentile_interval(resampled_means(sums, counts, resamples=resamples, rng=rng), estimate, n=k, level=level)
