@@ -45,6 +45,11 @@ def test_nothing_is_supported_without_a_small_corrected_p(direction: str) -> Non
     assert judged(direction, 0.5 if direction == "equivalent" else 0.0, low, high, UNSURE) == "unresolved"
 
 
+def test_nothing_is_contradicted_by_chance_alone() -> None:
+    """Of twenty contrasts of equal arms one has an interval off zero: the correction holds for both verdicts."""
+    assert judged("greater", 0.0, -0.3, -0.1, UNSURE) == judged("less", 0.0, 0.1, 0.3, UNSURE) == "unresolved"
+
+
 def test_a_claim_is_as_strong_as_all_of_its_contrasts() -> None:
     assert claim_verdict(["supported", "supported"]) == "supported"
     assert claim_verdict(["supported", "unresolved"]) == "unresolved"

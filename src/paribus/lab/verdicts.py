@@ -8,9 +8,10 @@ from paribus.lab.results import Estimate, Verdict
 def contrast_verdict(direction: str, margin: float, difference: Estimate, p_holm: float, alpha: float) -> Verdict:
     """Supported: corrected p below alpha and the whole interval beyond the margin, in the declared direction.
 
-    Contradicted: the whole interval on the other side of zero. For ``equivalent`` the p-value is that of two one-sided
-    tests, and contradicted means that the whole interval lies outside the margin. ``different`` is contradicted by an
-    interval wholly inside a positive margin. Everything else is unresolved.
+    Contradicted: as surely the other way, corrected p below alpha and the whole interval on the other side of zero. For
+    ``equivalent`` the p-value is that of two one-sided tests, and contradicted means that the whole interval lies
+    outside the margin. ``different`` is contradicted by an interval wholly inside a positive margin. Everything else is
+    unresolved.
     """
     low, high = difference.low, difference.high
     if direction == "equivalent":
@@ -19,7 +20,7 @@ def contrast_verdict(direction: str, margin: float, difference: Estimate, p_holm
         return _decide(p_holm < alpha and (low > margin or high < -margin), -margin < low and high < margin)
     if direction == "less":
         low, high = -high, -low
-    return _decide(p_holm < alpha and low > margin, high < 0)
+    return _decide(p_holm < alpha and low > margin, p_holm < alpha and high < 0)
 
 
 def claim_verdict(verdicts: Sequence[Verdict]) -> Verdict:

@@ -101,10 +101,10 @@ class Steps:
     @cached_property
     def tests(self) -> dict[str, Handle]:
         """Held-out questions; of the world also questions whose facts were seen in training, as a set of its own."""
-        count = self.s.data.test_prompts
-        sets = {"test": self.prompts("test-prompts", count, split="test")}
-        if self.s.data.tests == WORLD:
-            sets["recall"] = self.prompts("recall-prompts", count, split="recall")
+        data = self.s.data
+        sets = {"test": self.prompts("test-prompts", data.test_prompts, split="test")}
+        if data.tests == WORLD:
+            sets["recall"] = self.prompts("recall-prompts", data.recall_prompts, split="recall")
         return sets
 
     @cached_property

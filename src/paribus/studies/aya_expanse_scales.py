@@ -19,6 +19,7 @@ SMOKE: Preset = {
         "rater_prompts": 16,
         "round_prompts": 8,
         "test_prompts": 8,
+        "recall_prompts": 8,
         "max_tokens": 12,
     },
     "models": {"shape": {"hidden_size": 64, "layers": 2, "heads": 4, "key_value_heads": 2, "intermediate_size": 128}},

@@ -46,6 +46,7 @@ class Data(Part):
     rater_prompts: int = 120
     round_prompts: int = 80
     test_prompts: int = 100
+    recall_prompts: int = 40
     max_tokens: int = 32
 
 

@@ -89,11 +89,12 @@ def _renamed(rows: Iterable[Any], name: str) -> list[Any]:
     return [row._replace(measure=f"{MAIN}_{name}") for row in rows if row.measure == MAIN]
 
 
-@stage(version="1")
+@stage(version="2")
 def judge(config: JudgeConfig, answers: Path, baseline: Path, prompts: Path, *, out: Path, seed: int) -> Cost:
     """Let a judge compare a model's answers with the baseline's; writes ``verdicts.jsonl`` and ``items.jsonl``.
 
-    The item measure ``win_rate`` is W/N with ties apart, the definition of the Aya papers.
+    The item measure ``win_rate`` is W/N with ties apart, the definition of the Aya papers. Of the rule judge the truth
+    is known: ``win_rate_true`` is what the same rule says without its biases and noise.
     """
     from paribus.evaluation.items import write_item_rows
     from paribus.evaluation.prompts import question_lookup
@@ -111,10 +112,17 @@ def judge(config: JudgeConfig, answers: Path, baseline: Path, prompts: Path, *, 
         for row in read_completions(baseline / "answers.jsonl")
     }
     judging = open_judge(config, seed)
-    verdicts = judging.judge(games(asked, a, b, protocol=config.protocol, seed=seed))
+    played = games(asked, a, b, protocol=config.protocol, seed=seed)
+    verdicts = judging.judge(played)
     write_records(out / "verdicts.jsonl", verdicts)
-    rows = outcome_rows(verdicts, config.model, "ties_apart", baseline=config.baseline, question=question_lookup(asked))
-    write_item_rows(out / "items.jsonl", (row._replace(measure="win_rate") for row in rows))
+    known = {"win_rate": verdicts} | ({"win_rate_true": judging.true_verdicts(played)} if config.kind == "rule" else {})
+    question = question_lookup(asked)
+    rows = [
+        row._replace(measure=name)
+        for name, said in known.items()
+        for row in outcome_rows(said, config.model, "ties_apart", baseline=config.baseline, question=question)
+    ]
+    write_item_rows(out / "items.jsonl", rows)
     (out / "judge.json").write_text(json.dumps({"identity": judging.identity, "protocol": config.protocol}))
     return Cost(calls=len(verdicts))
 

@@ -1,5 +1,6 @@
 """Panels about judged games: win rates under each definition, the judge's position bias, style control."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from paribus.studies.stages.panels import PanelsConfig
 
 BASE = "base"
+JUDGED = "all languages, as judged"
+TRUTH = "all languages, the truth: the same judge without biases and noise"
 
 
 def game_panels(config: "PanelsConfig", evaluations: Mapping[str, Path], judged: Mapping[str, Path]) -> list[Panel]:
@@ -29,17 +32,22 @@ def _win_rates(config: "PanelsConfig", folders: Mapping[str, Path]) -> Panel:
 
     rows = []
     for arm in arms_of(folders):
-        for found in summaries(pooled(config, folders, arm, ["win_rate"])):
-            if found.language == "all" or arm == config.ladder[-1]:
-                everywhere = found.language == "all"
+        for found in summaries(pooled(config, folders, arm, ["win_rate", "win_rate_true"])):
+            everywhere, true = found.language == "all", found.measure == "win_rate_true"
+            if everywhere or (arm == config.ladder[-1] and not true):
+                group = TRUTH if true else JUDGED if everywhere else f"{arm} by language"
                 label = arm if everywhere else f"{arm}, {found.language}"
-                group = "all languages" if everywhere else f"{arm} by language"
                 rows.append({"label": label, "group": group, **_span(found.interval)})
+    rows.sort(key=lambda row: (row["group"] != JUDGED, row["group"] != TRUTH))
+    said = json.loads((folders[f"{config.ladder[0]}@{config.seeds[0]}"] / "judge.json").read_text())
     return Panel(
         id="win-rates",
         kind="intervals",
         title="Win rate against the base model, ties apart (wins over all prompts)",
-        caption="The Aya papers' definition. The majority of its games wins a prompt. Intervals resample questions.",
+        caption=(
+            f"The Aya papers' definition; the majority of its games wins a prompt. Judge: {said['identity']}, "
+            f"{said['protocol']} games. Intervals resample questions."
+        ),
         rows=tuple(rows),
         x_title="win rate",
     )
