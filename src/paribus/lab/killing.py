@@ -44,26 +44,34 @@ def run_through_kills(
     environment: Mapping[str, str] | None = None,
     timeout: float = 600.0,
 ) -> KillReport:
-    """Start ``command`` once per entry of ``kill_after``, kill it (or a worker) after so many seconds; then finish it.
+    """Run ``command``; each time that so many seconds have passed, kill it or one of its workers; then finish it.
 
-    A run that ends before its time is not killed. Linux only (reads ``/proc``).
+    A run that was killed is started again; one that lost a worker goes on, and may lose another. A run that ends before
+    its time is not killed. Linux only (reads ``/proc``).
     """
     dice = random.Random(seed)
     counts = {"runner": 0, "worker": 0}
     orphans: list[int] = []
+    running: _Running | None = None
+    runs = 0
     for delay in kill_after:
         who = dice.choice(("runner", "worker")) if victim == "any" else victim
-        process, output = _start(command, environment)
+        if running is None:
+            running, runs = _start(command, environment), runs + 1
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(delay)
-        if process.poll() is None:
-            counts[who] += _kill(process, store, who, dice)
-        _finish(process, output, timeout if who == "worker" else 10.0)
-        orphans += _orphans(store)
-    process, output = _start(command, environment)
-    text = _finish(process, output, timeout)
-    runs = len(kill_after) + 1
-    return KillReport(process.returncode, runs, counts["runner"], counts["worker"], tuple(orphans), text)
+            running.process.wait(delay)
+        if running.process.poll() is None:
+            counts[who] += _kill(running.process, store, who, dice)
+        if who == "runner" or running.process.poll() is not None:
+            _finish(running, 10.0)
+            orphans += _orphans(store)
+            running = None
+    if running is not None:
+        _finish(running, timeout)
+    running = _start(command, environment)
+    text = _finish(running, timeout)
+    code = running.process.returncode
+    return KillReport(code, runs + 1, counts["runner"], counts["worker"], tuple(orphans), text)
 
 
 def workers_of(store: Path) -> list[int]:
@@ -71,7 +79,13 @@ def workers_of(store: Path) -> list[int]:
     return [pid for pid, words in _processes() if "paribus.lab.worker" in words and str(store.absolute()) in words]
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> tuple["subprocess.Popen[bytes]", Path]:
+@dataclass(frozen=True)
+class _Running:
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> _Running:
     handle, name = tempfile.mkstemp(suffix=".log")
     process = subprocess.Popen(
         list(command),
@@ -81,7 +95,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> tup
         start_new_session=True,
     )
     os.close(handle)
-    return process, Path(name)
+    return _Running(process, Path(name))
 
 
 def _kill(process: "subprocess.Popen[bytes]", store: Path, who: str, dice: random.Random) -> int:
@@ -99,14 +113,14 @@ def _kill(process: "subprocess.Popen[bytes]", store: Path, who: str, dice: rando
     return 1
 
 
-def _finish(process: "subprocess.Popen[bytes]", output: Path, timeout: float) -> str:
+def _finish(running: _Running, timeout: float) -> str:
     try:
-        process.wait(timeout)
+        running.process.wait(timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    text = output.read_text(errors="replace")
-    output.unlink()
+        os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+    text = running.output.read_text(errors="replace")
+    running.output.unlink()
     return text
 
 

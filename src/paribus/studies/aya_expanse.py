@@ -188,6 +188,7 @@ def _panels(recipe: Steps, arms: list[Arm]) -> Handle:
     }
     names = {arm.name for arm in arms}
     config = PanelsConfig(
+        arms=tuple(arm.name for arm in arms),
         ladder=tuple(name for name in LADDER if name in names),
         languages=settings.data.languages,
         seeds=settings.seeds,

@@ -14,8 +14,9 @@ SAMPLES = 2
 
 
 class PanelsConfig(StageConfig):
-    """The recipe's steps in order (arm names), the languages, the post-training seeds, and the study's main measure."""
+    """Arm names in the study's order, those that are the recipe's steps, languages, seeds, and the main measure."""
 
+    arms: tuple[str, ...]
     ladder: tuple[str, ...]
     languages: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -53,11 +54,6 @@ def panels(
     with (out / "panels.jsonl").open("w", encoding="utf-8") as file:
         for panel in rows:
             file.write(panel.model_dump_json() + "\n")
-
-
-def arms_of(folders: Mapping[str, Path]) -> list[str]:
-    """Arm names of folders keyed ``arm@seed``, in order."""
-    return list(dict.fromkeys(name.rpartition("@")[0] for name in folders))
 
 
 def pooled(config: PanelsConfig, folders: Mapping[str, Path], arm: str, measures: Iterable[str]) -> list[Any]:
@@ -115,7 +111,7 @@ def _ladder(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> Pa
 def _by_language(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> Panel:
     rows = [
         {"x": found.language, "y": arm, "value": found.interval.estimate}
-        for arm in arms_of(folders)
+        for arm in config.arms
         for found in summaries(pooled(config, folders, arm, [config.measure]))
     ]
     return Panel(
@@ -132,7 +128,7 @@ def _by_language(config: PanelsConfig, folders: Mapping[str, Path], title: str) 
 def _by_task(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> list[Panel]:
     rows = [
         {"x": found.group, "y": arm, "value": found.interval.estimate}
-        for arm in arms_of(folders)
+        for arm in config.arms
         for found in summaries(pooled(config, folders, arm, [config.measure]), by="task")
         if found.group
     ]
@@ -157,7 +153,7 @@ _ALSO = ("exact_match", "exact_match_recall", "exact_match_sampled", "length_cha
 
 def _kinds(config: PanelsConfig, folders: Mapping[str, Path]) -> Panel:
     rows = []
-    for arm in arms_of(folders):
+    for arm in config.arms:
         found = {
             row.measure: row.interval.estimate
             for row in summaries(pooled(config, folders, arm, [*_ERRORS, *_ALSO]), by="nothing")

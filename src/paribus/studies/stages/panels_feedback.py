@@ -9,6 +9,9 @@ from paribus.lab import Panel
 from paribus.studies.stages.arbitrage import read_completions, right
 from paribus.studies.stages.data import read_prompts, truth_known
 
+ACCURACIES = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""Of the simulated arbiters, of right against wrong answers."""
+
 
 def _json(folder: Path, name: str) -> Any:
     return json.loads((folder / name).read_text())
@@ -94,7 +97,8 @@ def _sweep(pool: Path, dev_pool: Path, folder: Path) -> list[Panel]:
     answers, practice = (read_completions(place / "pool.jsonl") for place in (pool, dev_pool))
     registry = TeacherPool(_who_answered(answers))
     experts = find_experts(build_pool(practice, registry))
-    found = sweep_arbiter_accuracy(prompts, build_pool(answers, registry), experts, right, resamples=500)
+    scored = build_pool(answers, registry)
+    found = sweep_arbiter_accuracy(prompts, scored, experts, right, accuracies=ACCURACIES, resamples=500)
     rows = [
         {
             "label": f"accuracy {row.accuracy:.0%}",

@@ -28,10 +28,10 @@ def game_panels(config: "PanelsConfig", evaluations: Mapping[str, Path], judged:
 
 
 def _win_rates(config: "PanelsConfig", folders: Mapping[str, Path]) -> Panel:
-    from paribus.studies.stages.panels import arms_of, pooled, summaries
+    from paribus.studies.stages.panels import pooled, summaries
 
     rows = []
-    for arm in arms_of(folders):
+    for arm in config.arms:
         for found in summaries(pooled(config, folders, arm, ["win_rate", "win_rate_true"])):
             everywhere, true = found.language == "all", found.measure == "win_rate_true"
             if everywhere or (arm == config.ladder[-1] and not true):
@@ -59,10 +59,9 @@ def _span(interval: Any) -> dict[str, float]:
 
 def _other_definition(config: "PanelsConfig", folders: Mapping[str, Path], definition: str, words: str) -> Panel:
     from paribus.evaluation.winrate import win_rate
-    from paribus.studies.stages.panels import arms_of
 
     rows = []
-    for arm in arms_of(folders):
+    for arm in config.arms:
         verdicts = _verdicts(folders[f"{arm}@{config.seeds[0]}"])
         rate = win_rate(verdicts, verdicts[0].a, definition, baseline=verdicts[0].b, resamples=1000)  # type: ignore[arg-type]
         rows.append({"label": arm, **_span(rate.rate), "reference": 0.5})
@@ -84,10 +83,9 @@ def _verdicts(folder: Path) -> list[Any]:
 
 def _positions(config: "PanelsConfig", folders: Mapping[str, Path]) -> Panel:
     from paribus.evaluation.position import position_report
-    from paribus.studies.stages.panels import arms_of
 
     rows = []
-    for arm in arms_of(folders):
+    for arm in config.arms:
         verdicts = _verdicts(folders[f"{arm}@{config.seeds[0]}"])
         report = position_report(verdicts, verdicts[0].a, resamples=500)
         rows.append(
@@ -115,10 +113,9 @@ def _style(config: "PanelsConfig", evaluations: Mapping[str, Path], judged: Mapp
     from paribus.errors import DataError
     from paribus.evaluation.style import completion_styles
     from paribus.evaluation.style_control import style_control
-    from paribus.studies.stages.panels import arms_of
 
     seed = config.seeds[0]
-    arms = [arm for arm in arms_of(judged) if arm != BASE]
+    arms = [arm for arm in config.arms if arm != BASE]
     verdicts = [
         row.model_copy(update={"a": arm, "b": BASE}) for arm in arms for row in _verdicts(judged[f"{arm}@{seed}"])
     ]
