@@ -1,12 +1,12 @@
 """Time and peak memory of merging against mergekit 0.1.5, and how far the results are apart.
 
 A base and three fine-tuned neighbours of 187 M parameters (the shape of a 12-layer Llama, bfloat16, four shards each)
-are made in a temporary folder (1.5 GB). Every merge runs in a fresh process, one thread each, imports included; figures
-are CPU seconds (user + system) and the peak resident set that the process itself reads from /proc at its end. Both write
-bfloat16 and compute in float32. Turns alternate between the two; the smaller figure of two turns counts.
+are made in a temporary folder (1.5 GB). Every merge runs in a fresh process, one thread each, imports included;
+figures are CPU seconds (user + system) and the peak resident set that the process itself reads from /proc at its end.
+Both write bfloat16 and compute in float32. Turns alternate between the two; the smaller figure of two turns counts.
 
-mergekit (LGPL) is used only here, in an environment of its own: ``MERGEKIT_PYTHON`` names its interpreter, otherwise one
-is made under the temporary folder (a minute or two). TIES runs on float32 models as well, where no two task-vector
+mergekit (LGPL) is used only here, in an environment of its own: ``MERGEKIT_PYTHON`` names its interpreter, otherwise
+one is made under the temporary folder (a minute or two). TIES runs on float32 models as well, where no two task-vector
 entries have equal magnitude: there both must keep the same entries.
 
 Run: ``python benchmarks/bench_merge.py`` (about five minutes).
@@ -34,16 +34,17 @@ from paribus.weights.fingerprint import TensorHashes
 from paribus.weights.writing import Planned, ShardWriter, plan_shards
 
 torch.set_num_threads(1)
-folder, dtype, names, sizes = Path(sys.argv[1]), getattr(torch, sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
+folder, dtype = Path(sys.argv[1]), getattr(torch, sys.argv[2])
+names, sizes = json.loads(sys.argv[3]), json.loads(sys.argv[4])
 hidden, inner, layers, vocabulary, shards = sizes
-parts = {"self_attn.q_proj": (hidden, hidden), "self_attn.k_proj": (hidden, hidden), "self_attn.v_proj": (hidden, hidden),
-         "self_attn.o_proj": (hidden, hidden), "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
+parts = {f"self_attn.{n}_proj": (hidden, hidden) for n in "qkvo"}
+parts |= {"mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
          "mlp.down_proj": (hidden, inner), "input_layernorm": (hidden,), "post_attention_layernorm": (hidden,)}
 shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}
 shapes |= {f"model.layers.{i}.{n}.weight": s for i in range(layers) for n, s in parts.items()}
-config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "intermediate_size": inner,
-          "num_hidden_layers": layers, "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": vocabulary,
-          "tie_word_embeddings": True, "dtype": sys.argv[2]}
+config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+          "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": 16,
+          "num_key_value_heads": 16, "vocab_size": vocabulary, "tie_word_embeddings": True, "dtype": sys.argv[2]}
 for place, name in enumerate(names):
     planned = [Planned(n, dtype, s) for n, s in shapes.items()]
     limit = sum(p.bytes for p in planned) // shards + 5_000_000
@@ -53,7 +54,8 @@ for place, name in enumerate(names):
         for number, tensor in enumerate(writer.tensors()):
             base = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(number)) * 0.02
             if place:
-                base += torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1000 * place + number)) * 0.002
+                noise = torch.Generator().manual_seed(1000 * place + number)
+                base += torch.randn(tensor.shape, generator=noise) * 0.002
             writer.write(base.to(dtype).flatten())
 """
 
@@ -209,7 +211,8 @@ def main() -> None:
     """Make the models, run every job with both tools, print a table."""
     sizes = json.dumps([HIDDEN, INNER, LAYERS, VOCABULARY, SHARDS])
     print(
-        "| merge | paribus CPU s | mergekit CPU s | ratio | paribus MB | mergekit MB | ratio | max abs difference, % entries |"
+        "| merge | paribus CPU s | mergekit CPU s | ratio | paribus MB | mergekit MB | ratio "
+        "| max abs difference, % entries |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="bench-merge-") as place:
