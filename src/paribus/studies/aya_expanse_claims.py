@@ -246,7 +246,7 @@ _CLAIMS = (
         sentence="The weighted average is the most consistent merging method.",
         source=EXPANSE,
         contrasts=("linear over slerp merging", "linear over ties merging", "linear over dare_ties merging"),
-        scope_note="Read here as: on average over languages no worse method beats it; supported only if it beats each.",
+        scope_note="Read here as: over all languages together it beats each of the others.",
     ),
     Claim(
         id="merge-ancestor",
