@@ -171,7 +171,9 @@ def test_a_failing_stage_is_shown_and_the_others_go_on(tmp_path: Path) -> None:
 def test_ctrl_c_stops_with_130_and_the_printed_command_resumes(tmp_path: Path) -> None:
     words = ["run", TOY, "--scale", "smoke", "--store", str(tmp_path / "s"), "--workers", "1"]
     pause = ["--set", "training.pause=0.05"]
-    running = subprocess.Popen(command(*words, *pause), env=environment(), stderr=subprocess.PIPE, text=True)
+    # A shell that puts work in the background makes it deaf to Ctrl-C; the command here must hear it all the same.
+    hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    running = subprocess.Popen(command(*words, *pause), env=environment(), stderr=subprocess.PIPE, text=True, **hearing)
     assert running.stderr is not None
     for line in running.stderr:
         if "starts    train" in line:

@@ -156,7 +156,9 @@ def test_a_specification_that_no_longer_fits_the_code_is_refused(tmp_path: Path)
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, counts: Path) -> None:
     store = tmp_path / "store"
     command = [sys.executable, str(TOY), str(store), "--set", "training.pause=0.05"]
-    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell that puts work in the background makes it deaf to Ctrl-C; the runner here must hear it all the same.
+    hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **hearing)
     _wait(lambda: list((store / "scratch").glob("*/state.json")))
     runner.send_signal(signal.SIGINT)
     _, shown = runner.communicate(timeout=30)

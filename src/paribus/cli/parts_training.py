@@ -118,8 +118,8 @@ def sft(
     from paribus.training.separation import keeps_apart
 
     job = _job(locals())
-    vocabulary = load_tokenizer(model)
     rows = Reading(out, languages, language, split, on_bad_row, limit).examples(data)
+    vocabulary = load_tokenizer(model)
     encoded, cut = shorten(encode_many(vocabulary, [row.messages for row in rows]), length, on_long_row)
     tell_shortened(cut)
     dataset = (pack if packing else one_a_row)(encoded, length, pad_id=padding_id(vocabulary))
@@ -183,15 +183,13 @@ def dpo(
     """
     prepare(threads, device)
     from paribus.cli.parts_record import model_identity
-    from paribus.models.load import load_causal, load_tokenizer
+    from paribus.models.load import load_causal
     from paribus.training.objectives.dpo import DPO
     from paribus.training.references import add_reference_logprobs
 
     job = _job(locals())
     objective = DPO(beta=beta, label_smoothing=label_smoothing)
-    dataset, facts = _pairs(
-        load_tokenizer(model), job, pairs, Reading(out, languages, language, split, on_bad_row, limit)
-    )
+    dataset, facts = _pairs(model, job, pairs, Reading(out, languages, language, split, on_bad_row, limit))
     anchor = model_identity(reference) if reference else None
     extra = {"beta": beta, "label_smoothing": label_smoothing, "reference": anchor}
 
@@ -244,13 +242,10 @@ def reward(
     The folder it makes is what `paribus arbitrage --arbiter` takes. Rows are as for `paribus dpo`.
     """
     prepare(threads, device)
-    from paribus.models.load import load_tokenizer
     from paribus.training.objectives.reward import Reward
 
     job = _job(locals())
-    dataset, facts = _pairs(
-        load_tokenizer(model), job, pairs, Reading(out, languages, language, split, on_bad_row, limit)
-    )
+    dataset, facts = _pairs(model, job, pairs, Reading(out, languages, language, split, on_bad_row, limit))
     extra = {"use_margin": use_margin, "centre": centre}
     _train("reward", job, out, model, dataset, Reward(use_margin, centre), extra, facts)
 
@@ -259,13 +254,14 @@ def _job(given: dict[str, Any]) -> Job:
     return Job(**{name: given[name] for name in Job.__dataclass_fields__ if name in given})
 
 
-def _pairs(vocabulary: Any, job: Job, source: str, reading: Reading) -> tuple[Any, dict[str, Any]]:
+def _pairs(model: str, job: Job, source: str, reading: Reading) -> tuple[Any, dict[str, Any]]:
     from paribus.cli.parts_record import rows_hash
     from paribus.data.lengths import shorten_pairs
     from paribus.data.pairs import encode_pairs
+    from paribus.models.load import load_tokenizer
 
     rows = reading.pairs(source)
-    dataset, cut = shorten_pairs(encode_pairs(vocabulary, rows), job.length, job.on_long_row)
+    dataset, cut = shorten_pairs(encode_pairs(load_tokenizer(model), rows), job.length, job.on_long_row)
     tell_shortened(cut)
     return dataset, {"source": source, "rows": len(dataset), "hash": rows_hash(rows)}
 
