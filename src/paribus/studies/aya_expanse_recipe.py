@@ -258,22 +258,21 @@ class Steps:
 
     def tuned(self, router: str, seed: int) -> Handle:
         """One student on all languages."""
-        return self._joint(FinetuneConfig(recipe=self.s.training.student), router, seed)
+        return self._joint(FinetuneConfig(recipe=self.s.training.student), self.routed(router, seed), seed)
 
     def tuned_on_truth(self, seed: int) -> Handle:
         """One student on what the reward router would pick if the arbiter made no mistake."""
         data = self.routed("reward", seed, self.true_pool)
-        config = FinetuneConfig(recipe=self.s.training.student)
-        return finetune(config, model=self.base, examples=data, compute=self.compute, seed=seed, label="sft")
+        return self._joint(FinetuneConfig(recipe=self.s.training.student), data, seed)
 
     def tuned_long(self, seed: int) -> Handle:
         """One student on all languages for as many steps as all cluster students have together."""
         training = self.s.training
         recipe = training.cluster.scaled(len(self.clusters))
-        return self._joint(FinetuneConfig(recipe=recipe, snapshots=training.snapshots), "reward", seed)
+        config = FinetuneConfig(recipe=recipe, snapshots=training.snapshots)
+        return self._joint(config, self.routed("reward", seed), seed)
 
-    def _joint(self, config: FinetuneConfig, router: str, seed: int) -> Handle:
-        data = self.routed(router, seed)
+    def _joint(self, config: FinetuneConfig, data: Handle, seed: int) -> Handle:
         return finetune(config, model=self.base, examples=data, compute=self.compute, seed=seed, label="sft")
 
     def cluster_models(self, seed: int) -> list[Handle]:
