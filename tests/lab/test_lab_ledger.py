@@ -119,3 +119,17 @@ def test_every_text_is_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ledger.flush()
         dump = "\n".join(ledger._db.iterdump())
     assert "correct-horse" not in dump and "abcdefgh1234" not in dump and "[redacted]" in dump
+
+
+def test_a_ledger_older_than_a_currency_gets_its_column_and_keeps_its_rows(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record_artifact(manifest(), "r")
+    with sqlite3.connect(path) as db:
+        db.execute("alter table costs drop column body_flops")
+    with Ledger(path) as ledger:
+        assert ledger.rows("select tokens, body_flops from costs where kind = 'measured'") == [
+            {"tokens": manifest().cost.tokens, "body_flops": 0}
+        ]
+        ledger.record_artifact(manifest(), "r")
+        assert ledger.flops_per_second() == 50

@@ -91,9 +91,8 @@ def _amounts(cost: "Cost", spent: Sequence[str], width: int) -> list[str]:
 
 
 def _heading(currency: str) -> str:
-    return {"flops": "FLOP", "generated_tokens": "Generated", "parameters": "Params"}.get(
-        currency, currency.capitalize()
-    )
+    named = {"flops": "FLOP", "body_flops": "Body FLOP", "generated_tokens": "Generated", "parameters": "Params"}
+    return named.get(currency, currency.capitalize())
 
 
 def _hours(price: "Price", workers: int) -> str:

@@ -1,4 +1,4 @@
-"""What a stage costs, in eight currencies, and what it means for two arms to cost the same."""
+"""What a stage costs, in nine currencies, and what it means for two arms to cost the same."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from paribus.errors import ConfigError
 
-Currency = Literal["tokens", "targets", "examples", "flops", "parameters", "seconds", "generated_tokens", "calls"]
+Currency = Literal[
+    "tokens", "targets", "examples", "flops", "body_flops", "parameters", "seconds", "generated_tokens", "calls"
+]
 CURRENCIES: tuple[str, ...] = get_args(Currency)
 TOLERANCE = 0.01
 """Two arms may miss their matching currency by this share (1%) and still count as equal."""
@@ -20,6 +22,8 @@ class Cost(BaseModel):
     targets           tokens that carried loss
     examples          training examples seen: conversations, or preference pairs (a pair is one)
     flops             floating-point operations
+    body_flops        those outside the output layer: in a small model with a large vocabulary most of the work is the
+                      output layer's, and arms of one "equal compute" may differ much in the other
     parameters        size of the largest model involved; the only currency that does not add up (a sum keeps the
                       maximum)
     seconds           wall-clock seconds of the stage
@@ -33,6 +37,7 @@ class Cost(BaseModel):
     targets: float = Field(default=0.0, ge=0)
     examples: float = Field(default=0.0, ge=0)
     flops: float = Field(default=0.0, ge=0)
+    body_flops: float = Field(default=0.0, ge=0)
     parameters: float = Field(default=0.0, ge=0)
     seconds: float = Field(default=0.0, ge=0)
     generated_tokens: float = Field(default=0.0, ge=0)

@@ -67,11 +67,22 @@ class Ledger:
             try:
                 self._db.execute("pragma journal_mode = wal")
                 self._db.executescript(_SCHEMA)
+                self._add_new_currencies()
                 return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+
+    def _add_new_currencies(self) -> None:
+        """A ledger written before a currency was known gets its column; what it holds stays."""
+        known = {row["name"] for row in self._db.execute("pragma table_info(costs)")}
+        for name in (name for name in CURRENCIES if name not in known):
+            try:
+                self._db.execute(f"alter table costs add column {name} real default 0")
+            except sqlite3.OperationalError as error:
+                if "duplicate column" not in str(error):  # another runner has just added it
+                    raise
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -166,7 +177,8 @@ class Ledger:
             ],
         )
         costs = [(m.address, kind, *_amounts(cost)) for kind, cost in (("planned", m.planned), ("measured", m.cost))]
-        self._write(f"insert or replace into costs values ({','.join('?' * (len(CURRENCIES) + 2))})", costs)
+        columns = ("address", "kind", *CURRENCIES)
+        self._write(f"insert or replace into costs ({','.join(columns)}) values ({','.join('?' * len(columns))})", costs)
         calls = [(m.address, c["engine"], c["calls"], json.dumps(c)) for c in m.run.get("calls", ())]
         self._write("insert or replace into calls values (?,?,?,?)", calls)
 
