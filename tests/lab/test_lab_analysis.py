@@ -105,6 +105,17 @@ def test_p_values_are_corrected_over_all_contrasts_of_the_study() -> None:
     assert first.p_holm == pytest.approx(min(1.0, 5 * first.p_value))
 
 
+def test_p_values_of_families_are_corrected_apart_and_in_order() -> None:
+    families = ["a", "b", "a", "b", "b"]
+    many = [contrast(f"c{i}", family=family) for i, family in enumerate(families)]
+    found = study_result(config(*many), tables({"hi": 0.08}), FixedCosts())
+    sizes = [families.count(family) for family in families]
+    assert [c.family for c in found.contrasts] == families
+    assert [c.p_holm for c in found.contrasts] == [
+        pytest.approx(min(1.0, n * c.p_value)) for n, c in zip(sizes, found.contrasts, strict=True)
+    ]
+
+
 def test_equal_arms_are_told_apart_at_the_nominal_rate() -> None:
     """A/A: 120 pairs of arms that differ in nothing but noise; more than 12 rejections at 5% has probability 0.2%."""
     rejected = 0

@@ -190,13 +190,20 @@ def spent(cost: Cost) -> dict[str, float]:
 
 
 def _contrasts(config: AnalysisConfig, runs: Mapping[str, Sequence[Table]], costs: Costs) -> tuple[ContrastResult, ...]:
+    open_results = [_contrast(config, contrast, runs, costs) for contrast in config.contrasts]
+    return tuple(_judged(r, p, config) for r, p in zip(open_results, _corrected(open_results), strict=True))
+
+
+def _corrected(results: Sequence[ContrastResult]) -> list[float]:
+    """Holm's p-values, family by family, in the order of the results."""
     from paribus.statistics import holm
 
-    open_results = [_contrast(config, contrast, runs, costs) for contrast in config.contrasts]
-    if not open_results:
-        return ()
-    corrected = holm([result.p_value for result in open_results])
-    return tuple(_judged(r, float(p), config) for r, p in zip(open_results, corrected, strict=True))
+    corrected = [0.0] * len(results)
+    for family in dict.fromkeys(result.family for result in results):
+        places = [place for place, result in enumerate(results) if result.family == family]
+        for place, p_value in zip(places, holm([results[p].p_value for p in places]), strict=True):
+            corrected[place] = float(p_value)
+    return corrected
 
 
 def _contrast(
@@ -214,7 +221,7 @@ def _contrast(
     p_value, detectable = _test(grid, contrast, config)
     text, ratio = _budget(contrast, costs)
     return ContrastResult(
-        **contrast.model_dump(include={"name", "arm", "baseline", "measure", "direction", "margin"}),
+        **contrast.model_dump(include={"name", "arm", "baseline", "measure", "direction", "margin", "family"}),
         difference=whole,
         by_language=_by_language(grid, config, contrast.name),
         p_value=p_value,

@@ -56,6 +56,7 @@ class ContrastResult(_Stored):
     verdict: Verdict
     matched: str
     cost_ratio: dict[str, float]
+    family: str = ""
 
 
 class ClaimResult(_Stored):

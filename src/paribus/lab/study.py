@@ -23,6 +23,8 @@ class Contrast(BaseModel):
                  ``.seed``), or ``<label>`` for a stage that only one of the two has; all other differences are refused
     matched      the currency both must spend alike, or why they need not
     margin       smallest difference that counts (unit of the measure); required for ``equivalent``
+    family       contrasts whose p-values are corrected together (Holm); a study that asks several separate questions
+                 names a family for each before it runs, so that one question does not dilute another
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Contrast(BaseModel):
     differs_in: tuple[str, ...] = ()
     matched: Matched | Unmatched
     margin: float = Field(default=0.0, ge=0)
+    family: str = ""
 
 
 class Claim(BaseModel):
