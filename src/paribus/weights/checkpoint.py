@@ -95,15 +95,19 @@ class Checkpoint:
             raise ModelError(f"{file} is not JSON ({error}); copy it again from where the model was saved.") from error
         return content if isinstance(content, dict) else {}
 
-    def chunks(self, name: str) -> Iterator[torch.Tensor]:
-        """The tensor's elements in flat order, at most ``CHUNK`` at a time, in their stored dtype."""
-        entry = self.entries[name]
-        size, done = entry.torch_dtype.itemsize, 0
-        while done < entry.elements:
-            chunk = torch.empty(min(CHUNK, entry.elements - done), dtype=entry.torch_dtype)
-            self._read(entry.file, entry.offset + done * size, chunk_bytes(chunk))
-            done += len(chunk)
+    def chunks(self, name: str, first: int = 0) -> Iterator[torch.Tensor]:
+        """The tensor's elements from ``first`` on in flat order, at most ``CHUNK`` at a time, in their stored dtype."""
+        total = self.entries[name].elements
+        for place in range(first, total, CHUNK):
+            chunk = torch.empty(min(CHUNK, total - place), dtype=self.entries[name].torch_dtype)
+            self.read(name, place, chunk)
             yield chunk
+
+    def read(self, name: str, first: int, into: torch.Tensor) -> None:
+        """Fill a contiguous tensor of the stored dtype with the elements from ``first`` on in flat order."""
+        entry = self.entries[name]
+        assert into.dtype == entry.torch_dtype and first + into.numel() <= entry.elements
+        self._read(entry.file, entry.offset + first * into.itemsize, chunk_bytes(into))
 
     def _read(self, file: Path, offset: int, into: memoryview) -> None:
         if file not in self._descriptors:
@@ -124,7 +128,7 @@ class Checkpoint:
 
 def chunk_bytes(chunk: torch.Tensor) -> memoryview:
     """The memory of a contiguous chunk, writable, without a copy."""
-    return memoryview(chunk.view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return memoryview(chunk.view(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _directory(path: str | Path) -> Path:

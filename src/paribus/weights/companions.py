@@ -28,19 +28,29 @@ COMPANIONS = (
 )
 
 
+TOKENIZER = tuple(name for name in COMPANIONS if name != "config.json")
+"""The companions that a model of another architecture can keep."""
+
+
 def copy_companions(sources: Sequence[Checkpoint], folder: Path, dtype: torch.dtype | None) -> list[str]:
     """Copy each companion from the first source that has it; with ``dtype``, the configuration names it. Returns names.
 
     A base without a chat template so gets the one its fine-tuned models learned.
     """
+    copied = copy_files(COMPANIONS, sources, folder)
+    if dtype is not None and (folder / "config.json").is_file():
+        _set_dtype(folder / "config.json", dtype)
+    return copied
+
+
+def copy_files(names: Sequence[str], sources: Sequence[Checkpoint], folder: Path) -> list[str]:
+    """Copy each named file from the first source that has it; returns the names that were there."""
     copied = []
-    for name in COMPANIONS:
+    for name in names:
         home = next((source.path / name for source in sources if (source.path / name).is_file()), None)
         if home is not None:
             shutil.copyfile(home, folder / name)
             copied.append(name)
-    if dtype is not None and (folder / "config.json").is_file():
-        _set_dtype(folder / "config.json", dtype)
     return copied
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -20,6 +18,7 @@ from paribus.weights.companions import copy_companions
 from paribus.weights.compatibility import check_compatible, without_tied_head
 from paribus.weights.fingerprint import TensorHashes, complete_hash
 from paribus.weights.methods.base import Method
+from paribus.weights.publishing import published
 from paribus.weights.settings import MergeSettings, build_method
 from paribus.weights.writing import Planned, ShardWriter, plan_shards, size_in_bytes
 
@@ -123,7 +122,7 @@ def merge(
         opened = [stack.enter_context(Checkpoint(path)) for path in models]
         bottom = stack.enter_context(Checkpoint(base)) if base is not None else None
         sources = _sources(opened, bottom, any_dtype=dtype is not None, ignore_config=ignore_config)
-        with _published(Path(out)) as folder:
+        with published(Path(out)) as folder:
             facts = _write(sources, build_method(settings, sources.names), folder, out_dtype, size_in_bytes(shard_size))
             report = MergeReport(
                 method=method,
@@ -151,29 +150,6 @@ def _sources(
     # The first source's own order, file by file: every file is then read from front to back.
     kept = set.intersection(*(set(without_tied_head(source)) for source in everyone))
     return Sources(models, base, [name for name in everyone[0].entries if name in kept])
-
-
-class _published:
-    """A fresh directory beside ``out`` that takes its name when all is written, and vanishes on an error.
-
-    Safe against a killed process: ``out`` holds a whole model or is as it was. Not fsynced: against power loss it is
-    as safe as the file system.
-    """
-
-    def __init__(self, out: Path) -> None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"{out} is not an empty directory; name a new one, or remove what is there.")
-        self.out, self.partial = out, out.with_name(f".{out.name}.{os.getpid()}.partial")
-
-    def __enter__(self) -> Path:
-        self.partial.mkdir(parents=True)
-        return self.partial
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.partial.replace(self.out)
-        else:
-            shutil.rmtree(self.partial, ignore_errors=True)
 
 
 def _write(
