@@ -128,7 +128,7 @@ def test_heat_on_both_sides_of_zero_has_two_hues_with_one_scale() -> None:
 def test_differences_by_language_carry_their_intervals() -> None:
     chart = language_differences(synthetic_study().contrasts, "points")
     assert len(chart.rows) == 10
-    assert all(cell.text.endswith("]") for _, cells in chart.rows for cell in cells)
+    assert all(cell.interval.endswith("]") for _, cells in chart.rows for cell in cells)
 
 
 def test_parts_keep_their_colour_in_every_bar() -> None:

@@ -12,6 +12,7 @@ from paribus.report.study import panel_view
 GOOD: dict[str, dict[str, Any]] = {
     "ladder": {"step": "sft", "arm": "base", "value": 0.4, "low": 0.3, "high": 0.5},
     "heatmap": {"x": "en", "y": "base", "value": 0.4},
+    "maps": {"facet": "code", "x": "law", "y": "layer 1", "value": 0.4},
     "shares": {"group": "en", "part": "teacher", "share": 0.4},
     "intervals": {"label": "en", "value": 0.4, "low": 0.3, "high": 0.5},
     "lines": {"x": 1, "y": 0.4, "series": "online"},

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 Verdict = Literal["supported", "contradicted", "unresolved"]
 
-PanelKind = Literal["ladder", "heatmap", "shares", "intervals", "lines", "scatter", "samples", "table", "text"]
+PanelKind = Literal["ladder", "heatmap", "maps", "shares", "intervals", "lines", "scatter", "samples", "table", "text"]
 
 
 class _Stored(BaseModel):
@@ -74,7 +74,8 @@ class Panel(_Stored):
     """A chart or table as data: rows of plain values, and which columns mean what. The report draws it by ``kind``.
 
     ladder     rows: step, arm, value, low, high[, language]
-    heatmap    rows: x, y, value[, label]
+    heatmap    rows: x, y, value[, label, low, high]
+    maps       rows: facet, x, y, value[, mark]    (shares of 1 on one scale: routing; ``mark`` names an alarm: "dead")
     shares     rows: group, part, share            (stacked bars: routing shares per language)
     intervals  rows: label, value, low, high[, group, reference]
     lines      rows: x, y, series[, facet]
@@ -82,6 +83,9 @@ class Panel(_Stored):
     samples    rows: language, prompt, arm, text, correct, note
     table      rows: any columns, in ``columns`` order
     text       rows: text
+
+    ``better`` says which values win, "more" or "less". A heat map then marks the best of each column, a scatter (x is
+    what is spent) draws the Pareto front.
     """
 
     id: str
@@ -92,6 +96,7 @@ class Panel(_Stored):
     columns: tuple[str, ...] = ()
     x_title: str = ""
     y_title: str = ""
+    better: Literal["", "more", "less"] = ""
 
 
 class StudyResult(_Stored):

@@ -43,13 +43,16 @@ def axis_over(values: Iterable[float | None], *, unit: Unit = "number", count: i
 
 
 def log_axis_over(values: Iterable[float]) -> Axis:
-    """A base-10 logarithmic axis over positive ``values`` with ticks at powers of ten (1-2-5 over short ranges)."""
+    """A base-10 logarithmic axis over positive ``values`` with ticks at powers of ten (1-2-5 over short ranges).
+
+    Where fewer than three of those fall on the axis its ticks are the round ones of a linear axis.
+    """
     known = list(values)
     low, high = min(known) / 1.2, max(known) * 1.2
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1.0,) if math.log10(high / low) > 3 else (1.0, 2.0, 5.0) if math.log10(high / low) < 2 else (1.0, 3.0)
-    ticks = [step * 10.0**power for power in powers for step in steps]
-    return Axis(low, high, tuple(tick for tick in ticks if low <= tick <= high), log=True)
+    ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+    return Axis(low, high, tuple(ticks) if len(ticks) > 2 else _round_ticks(low, high, 4), log=True)
 
 
 def _round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ rule it states.
 import math
 import re
 from collections.abc import Iterable, Mapping
+from statistics import median
 from typing import Literal
 
 Unit = Literal["share", "points", "number", "change", "flops", "seconds", "count"]
@@ -60,15 +61,28 @@ def difference_unit(unit: Unit) -> Unit:
     return "points" if unit in ("share", "points") else "change"
 
 
-def show(value: float | None, unit: Unit = "number") -> str:
-    """One value with its unit: ``61.2%``, ``+5.3 pp``, ``1,234``, ``+0.120``; an en dash where there is none."""
+def digits_of(estimates: Iterable[tuple[float | None, float | None, float | None]]) -> int:
+    """How many significant digits tell (value, low, high) apart: one past the width of the median interval, 3 to 6."""
+    ratios = [
+        abs(value) / (high - low)
+        for value, low, high in estimates
+        if value and low is not None and high is not None and high > low
+    ]
+    return min(6, max(3, math.ceil(math.log10(median(ratios))) + 1)) if ratios else 3
+
+
+def show(value: float | None, unit: Unit = "number", digits: int = 3) -> str:
+    """One value with its unit: ``61.2%``, ``+5.3 pp``, ``1,234``, ``+0.120``; an en dash where there is none.
+
+    ``digits`` counts the significant digits of plain numbers; shares and amounts keep their own.
+    """
     if value is None or math.isnan(value):
         return MISSING
-    bare = show_bare(value, unit)
+    bare = show_bare(value, unit, digits)
     return bare + {"share": "%", "points": f"{NARROW_SPACE}pp"}.get(unit, "")
 
 
-def show_bare(value: float | None, unit: Unit = "number") -> str:
+def show_bare(value: float | None, unit: Unit = "number", digits: int = 3) -> str:
     """One value in its unit, but without the unit's name (for table cells and interval ends)."""
     if value is None or math.isnan(value):
         return MISSING
@@ -77,15 +91,15 @@ def show_bare(value: float | None, unit: Unit = "number") -> str:
     elif unit in ("share", "points"):
         text = f"{abs(100 * value):.1f}"
     else:
-        text = _significant(abs(value))
+        text = _significant(abs(value), digits)
     return _sign(value, text, always=unit in ("points", "change")) + text
 
 
-def show_interval(low: float | None, high: float | None, unit: Unit = "number") -> str:
+def show_interval(low: float | None, high: float | None, unit: Unit = "number", digits: int = 3) -> str:
     """``[low, high]`` in the unit of the value beside it; an en dash where no interval was computed."""
     if low is None or high is None:
         return MISSING
-    return f"[{show_bare(low, unit)},{NO_BREAK}{show_bare(high, unit)}]"
+    return f"[{show_bare(low, unit, digits)},{NO_BREAK}{show_bare(high, unit, digits)}]"
 
 
 def show_plain(value: object) -> str:
@@ -120,9 +134,14 @@ def show_ratio(value: float | None) -> str:
 
 
 def show_cost(currency: str, value: float) -> str:
-    """An amount of a currency: FLOPs with an SI prefix, seconds as clock time, any count as 12.3 M."""
-    if currency == "flops":
+    """An amount of a currency, by the word in its name: flops and bytes with an SI prefix, seconds as clock time.
+
+    Any other currency is a count: 12.3 M.
+    """
+    if "flops" in currency:
         return f"{_scaled(value, _PREFIXES)}FLOP"
+    if "bytes" in currency:
+        return f"{_scaled(value, _PREFIXES)}B"
     if "seconds" in currency:
         return show_seconds(value)
     return _scaled(value, _COUNT_PREFIXES).rstrip()
@@ -144,8 +163,14 @@ def show_seconds(value: float) -> str:
 
 def currency_name(currency: str) -> str:
     """A currency's column title: ``generated_tokens`` -> ``Generated tokens``, ``flops`` -> ``Compute``."""
-    named = {"flops": "Compute", "seconds": "Time", "targets": "Predicted targets", "calls": "Judge calls"}
-    return named.get(currency, currency.replace("_", " ").capitalize())
+    named = {
+        "flops": "Compute",
+        "body_flops": "Compute without output layer",
+        "seconds": "Time",
+        "targets": "Predicted targets",
+        "calls": "Judge calls",
+    }
+    return named.get(currency, currency.replace("_", " ").capitalize().replace("flops", "FLOPs"))
 
 
 def _sign(value: float, text: str, *, always: bool) -> str:

@@ -7,7 +7,7 @@ from paribus.lab.results import ContrastResult, Estimate, StudyResult
 from paribus.report.formatting import MISSING, Unit, currency_name, difference_unit, show, show_cost, show_interval
 from paribus.report.writing import is_language, writing_of
 
-_COSTS = ("tokens", "generated_tokens", "flops", "seconds")
+_COSTS = ("tokens", "generated_tokens", "flops", "body_flops", "seconds")
 
 
 def ladder_table(result: StudyResult, units: Mapping[str, Unit]) -> dict[str, Any] | None:

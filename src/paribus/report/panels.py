@@ -13,6 +13,7 @@ from paribus.lab.results import Panel
 REQUIRED: dict[str, tuple[str, ...]] = {
     "ladder": ("step", "arm", "value", "low", "high"),
     "heatmap": ("x", "y", "value"),
+    "maps": ("facet", "x", "y", "value"),
     "shares": ("group", "part", "share"),
     "intervals": ("label", "value", "low", "high"),
     "lines": ("x", "y", "series"),
@@ -25,6 +26,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 # Columns drawn as positions must be numbers; those in the second set may also be null (no interval, a gap).
 NUMERIC: dict[str, tuple[str, ...]] = {
     "ladder": ("value",),
+    "maps": ("value",),
     "shares": ("share",),
     "intervals": ("value",),
     "lines": ("x",),
@@ -32,11 +34,16 @@ NUMERIC: dict[str, tuple[str, ...]] = {
 }
 NUMERIC_OR_NULL: dict[str, tuple[str, ...]] = {
     "ladder": ("low", "high"),
-    "heatmap": ("value",),
+    "heatmap": ("value", "low", "high"),
     "intervals": ("low", "high", "reference"),
     "lines": ("y",),
     "scatter": ("low", "high"),
 }
+
+# Columns that are parts of one, kinds whose rows may carry an interval, and kinds that have a better side.
+SHARES: dict[str, str] = {"shares": "share", "maps": "value"}
+WITH_INTERVAL = ("ladder", "heatmap", "intervals", "scatter")
+RANKED = ("heatmap", "scatter")
 
 
 def check_panel(panel: Panel) -> None:
@@ -46,6 +53,11 @@ def check_panel(panel: Panel) -> None:
     """
     if panel.kind not in REQUIRED:
         raise DataError(f"panel {panel.id!r} is of unknown kind {panel.kind!r}; use one of {', '.join(REQUIRED)}")
+    if panel.better and panel.kind not in RANKED:
+        raise DataError(
+            f"panel {panel.id!r} ({panel.kind}) has better {panel.better!r}; only {' and '.join(RANKED)} panels rank "
+            "their values, leave it out"
+        )
     columns = REQUIRED[panel.kind] + (panel.columns if panel.kind == "table" else ())
     for number, row in enumerate(panel.rows, start=1):
         _check_columns(panel, number, row, columns)
@@ -56,6 +68,8 @@ def check_panel(panel: Panel) -> None:
         _check_range(panel, number, row)
     if panel.kind == "shares":
         _check_totals(panel)
+    if panel.kind == "maps":
+        _check_places(panel)
 
 
 def _check_columns(panel: Panel, number: int, row: Mapping[str, Any], columns: tuple[str, ...]) -> None:
@@ -80,16 +94,14 @@ def _check_number(panel: Panel, number: int, row: Mapping[str, Any], column: str
 
 def _check_range(panel: Panel, number: int, row: Mapping[str, Any]) -> None:
     low, high = row.get("low"), row.get("high")
-    if panel.kind in ("ladder", "intervals", "scatter") and (low is None) != (high is None):
-        raise DataError(
-            f"panel {panel.id!r} ({panel.kind}) row {number} has low {low!r} and high {high!r}; give both or neither"
-        )
-    if panel.kind in ("ladder", "intervals", "scatter") and low is not None and high is not None and low > high:
-        raise DataError(
-            f"panel {panel.id!r} ({panel.kind}) row {number} has low {low!r} above high {high!r}; swap them"
-        )
-    if panel.kind == "shares" and not 0 <= row["share"] <= 1:
-        raise DataError(f"panel {panel.id!r} (shares) row {number} column 'share' is {row['share']!r}; expected 0 to 1")
+    place = f"panel {panel.id!r} ({panel.kind}) row {number}"
+    if panel.kind in WITH_INTERVAL and (low is None) != (high is None):
+        raise DataError(f"{place} has low {low!r} and high {high!r}; give both or neither")
+    if panel.kind in WITH_INTERVAL and low is not None and high is not None and low > high:
+        raise DataError(f"{place} has low {low!r} above high {high!r}; swap them")
+    share = SHARES.get(panel.kind)
+    if share is not None and not 0 <= row[share] <= 1:
+        raise DataError(f"{place} column {share!r} is {row[share]!r}; expected 0 to 1")
 
 
 def _check_totals(panel: Panel) -> None:
@@ -101,3 +113,15 @@ def _check_totals(panel: Panel) -> None:
             raise DataError(
                 f"panel {panel.id!r} (shares) group {group!r} adds up to {total:.3f}; shares may not pass 1"
             )
+
+
+def _check_places(panel: Panel) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for number, row in enumerate(panel.rows, start=1):
+        place = (str(row["facet"]), str(row["x"]), str(row["y"]))
+        if place in seen:
+            raise DataError(
+                f"panel {panel.id!r} (maps) row {number} fills facet {place[0]!r}, x {place[1]!r}, y {place[2]!r} a "
+                "second time; keep one row of each place"
+            )
+        seen.add(place)

@@ -11,8 +11,10 @@ from typing import Any
 from paribus.lab.results import Panel
 from paribus.report.axes import Axis, axis_over, log_axis_over
 from paribus.report.forest import panel_text
-from paribus.report.formatting import Unit, show, show_interval, unit_of
+from paribus.report.formatting import Unit, digits_of, show, show_interval, unit_of
+from paribus.report.front import Spot, pareto_front, place_labels, staircase
 from paribus.report.grids import SERIES_COLOURS
+from paribus.report.heat import Better
 
 # A line is thinned to this many points (two per bucket: its lowest and highest), about one per two pixels.
 MOST_POINTS = 300
@@ -54,7 +56,10 @@ class Lines:
 
 @dataclass(frozen=True)
 class Point:
-    """A numbered point with its vertical interval, and the texts of its line in the key."""
+    """A numbered point with its vertical interval, the place of its label, and the texts of its line in the key.
+
+    ``beaten``: another point costs no more and is at least as good (never where the panel ranks nothing).
+    """
 
     number: int
     label: str
@@ -65,11 +70,13 @@ class Point:
     x_text: str
     y_text: str
     interval: str
+    beaten: bool
+    spot: Spot
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Numbered points and their key."""
+    """Numbered points and their key; ``front`` is SVG path data of the Pareto front, empty where nothing is ranked."""
 
     points: tuple[Point, ...]
     x_ticks: list[tuple[float, str]]
@@ -77,6 +84,8 @@ class Scatter:
     log: bool
     x_title: str
     y_title: str
+    front: str
+    better: Better
 
 
 def lines(panel: Panel) -> Lines:
@@ -102,20 +111,27 @@ def lines(panel: Panel) -> Lines:
 
 
 def scatter(panel: Panel) -> Scatter:
-    """Numbered points with a key below; x turns logarithmic when it spans more than a factor of 30."""
+    """Numbered points with a key below; x turns logarithmic when it spans more than a factor of 30.
+
+    With ``better`` x is what is spent: logarithmic from a factor of 2 on, and the Pareto front is drawn over the rows.
+    """
     xs = [row["x"] for row in panel.rows]
-    log = bool(xs) and min(xs) > 0 and max(xs) / min(xs) > 30
+    log = bool(xs) and min(xs) > 0 and max(xs) / min(xs) > (2 if panel.better else 30)
     ends = [row.get(end) for row in panel.rows for end in ("y", "low", "high")]
-    x_unit, y_unit = (
-        unit_of(panel.x_title, xs),
-        unit_of(panel_text(panel) if not panel.y_title else panel.y_title, ends),
-    )
-    x_axis = log_axis_over(xs) if log else axis_over(xs, unit=x_unit)
-    y_axis = axis_over(ends, unit=y_unit)
+    units = unit_of(panel.x_title, xs), unit_of(panel.y_title or panel_text(panel), ends)
+    x_axis = log_axis_over(xs) if log else axis_over(xs, unit=units[0])
+    y_axis = axis_over(ends, unit=units[1])
+    places = [(x_axis.at(row["x"]), y_axis.at(row["y"])) for row in panel.rows]
+    best = _front(panel)
+    spots = place_labels(places, [str(row["label"]) for row in panel.rows], [bool(panel.better) and on for on in best])
+    digits = digits_of((row["y"], row.get("low"), row.get("high")) for row in panel.rows)
     points = tuple(
-        _point(number, row, (x_axis, x_unit), (y_axis, y_unit)) for number, row in enumerate(panel.rows, start=1)
+        _point(number, row, (x_axis, y_axis), units, digits, not on, spot)
+        for number, (row, on, spot) in enumerate(zip(panel.rows, best, spots, strict=True), start=1)
     )
-    return Scatter(points, x_axis.labels(x_unit), y_axis.labels(y_unit), log, panel.x_title, panel.y_title)
+    steps = staircase(place for place, on in zip(places, best, strict=True) if on) if panel.better else ""
+    ticks = x_axis.labels(units[0]), y_axis.labels(units[1])
+    return Scatter(points, *ticks, log, panel.x_title, panel.y_title, steps, panel.better)
 
 
 def thin(points: Sequence[tuple[float, float | None]], most: int = MOST_POINTS) -> list[tuple[float, float | None]]:
@@ -178,18 +194,34 @@ def _line(
     )
 
 
-def _point(number: int, row: Mapping[str, Any], x: tuple[Axis, Unit], y: tuple[Axis, Unit]) -> Point:
+def _front(panel: Panel) -> tuple[bool, ...]:
+    if not panel.better:
+        return (True,) * len(panel.rows)
+    return pareto_front([(row["x"], row["y"]) for row in panel.rows], panel.better)
+
+
+def _point(
+    number: int,
+    row: Mapping[str, Any],
+    axes: tuple[Axis, Axis],
+    units: tuple[Unit, Unit],
+    digits: int,
+    beaten: bool,
+    spot: Spot,
+) -> Point:
     low, high = row.get("low"), row.get("high")
     return Point(
         number,
         str(row["label"]),
-        x[0].at(row["x"]),
-        y[0].at(row["y"]),
-        None if low is None else y[0].at(low),
-        None if high is None else y[0].at(high),
-        show(row["x"], x[1]),
-        show(row["y"], y[1]),
-        "" if low is None else show_interval(low, high, y[1]),
+        axes[0].at(row["x"]),
+        axes[1].at(row["y"]),
+        None if low is None else axes[1].at(low),
+        None if high is None else axes[1].at(high),
+        show(row["x"], units[0]),
+        show(row["y"], units[1], digits),
+        "" if low is None else show_interval(low, high, units[1], digits),
+        beaten,
+        spot,
     )
 
 

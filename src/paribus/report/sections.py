@@ -23,9 +23,21 @@ from paribus.report.formatting import (
     unit_of,
 )
 from paribus.report.grids import Heatmap, heatmap_of, language_differences
+from paribus.report.heat import Entry
 from paribus.report.page import anchor
 
-CURRENCIES = ("tokens", "targets", "examples", "generated_tokens", "flops", "parameters", "calls", "seconds")
+# The order of columns; a currency that is not here comes after them, by name.
+CURRENCIES = (
+    "tokens",
+    "targets",
+    "examples",
+    "generated_tokens",
+    "flops",
+    "body_flops",
+    "parameters",
+    "calls",
+    "seconds",
+)
 EVERY_LANGUAGE = "all"
 
 
@@ -242,9 +254,8 @@ def _declared(contrast: ContrastResult, unit: Unit) -> str:
 
 def _language_matrix(result: StudyResult, measure: str, languages: list[str], unit: Unit) -> Heatmap:
     arms = [arm for arm in result.arms if measure in arm.measures]
-    values = [
-        [arm.measures[measure][code].value if code in arm.measures[measure] else None for code in languages]
+    entries = [
+        [Entry(arm.measures[measure][code].value) if code in arm.measures[measure] else Entry() for code in languages]
         for arm in arms
     ]
-    blank: list[list[str | None]] = [[None] * len(languages) for _ in arms]
-    return heatmap_of(values, blank, (languages, [arm.name for arm in arms]), unit, ("", "arm"))
+    return heatmap_of(entries, (languages, [arm.name for arm in arms]), unit, ("", "arm"))

@@ -16,7 +16,7 @@ from paribus.lab.results import Panel, StudyResult
 from paribus.report import sections
 from paribus.report.forest import intervals, ladder
 from paribus.report.formatting import Unit, show, show_plain, unit_of
-from paribus.report.grids import Heatmap, heatmap, shares
+from paribus.report.grids import Heatmap, heatmap, maps, shares
 from paribus.report.ladder import ladder_table
 from paribus.report.page import anchor, render_page, write_page
 from paribus.report.panels import check_panel
@@ -24,12 +24,13 @@ from paribus.report.plane import lines, scatter
 from paribus.report.writing import Writing, writing_of
 
 # Panels are shown in this order of kinds, and within a kind in the study's own order.
-ORDER = ("text", "ladder", "heatmap", "shares", "intervals", "scatter", "lines", "table", "samples")
+ORDER = ("text", "ladder", "heatmap", "scatter", "shares", "maps", "intervals", "lines", "table", "samples")
 MOST_DATA_ROWS = 400
 
 _DRAW: Mapping[str, Any] = {
     "ladder": ladder,
     "heatmap": heatmap,
+    "maps": maps,
     "shares": shares,
     "intervals": intervals,
     "lines": lines,
@@ -140,12 +141,13 @@ def panel_view(panel: Panel) -> PanelView:
         view = _figures_table(panel)
     elif panel.kind == "text":
         view = [str(row["text"]) for row in panel.rows]
-    data = (
-        data_table(panel)
-        if panel.rows and panel.kind in ("ladder", "shares", "intervals", "lines", "scatter")
-        else None
-    )
+    data = data_table(panel) if panel.rows and _has_data(panel) else None
     return PanelView(anchor("panel", panel.id), panel.kind, panel.title, panel.caption, view, not panel.rows, data)
+
+
+def _has_data(panel: Panel) -> bool:
+    """Whether rows are listed under the chart: not those of a heat map, itself a table, unless they hold intervals."""
+    return panel.kind in _DRAW and (panel.kind != "heatmap" or any("low" in row for row in panel.rows))
 
 
 def data_table(panel: Panel) -> DataTable:
