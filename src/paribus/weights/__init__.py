@@ -1,8 +1,9 @@
-"""Operations on checkpoints without gradients: merging models, averaging one run's checkpoints, fingerprints.
+"""Operations on checkpoints without gradients: merging models, upcycling them into a mixture, fingerprints.
 
-What lives here: ``merge`` with one method per file (``methods/``), streamed tensor by tensor from safetensors so that
-memory does not grow with the model; the search for merge weights on a development split. What may not: training,
-generation, and anything that looks inside an architecture (tensors have names and shapes here, nothing more).
+What lives here: ``merge`` with one method per file (``methods/``) and ``upcycle``, streamed tensor by tensor from
+safetensors so that memory does not grow with the model; the search for merge weights on a development split. Merging
+knows names and shapes, nothing more; what upcycling must know of an architecture is in ``families``. What may not live
+here: training and generation.
 
 The public names below are loaded on first use: ``from paribus.weights import merge``.
 """
@@ -16,17 +17,20 @@ if TYPE_CHECKING:
     from paribus.weights.folding import slerp_all
     from paribus.weights.merging import MergeReport, merge
     from paribus.weights.search import DevScorer, SearchResult, coordinate_search, search_weights, weight_grid
+    from paribus.weights.upcycling import UpcycleReport, upcycle
 
 _HOMES = {
     "DevScorer": "search",
     "MergeReport": "merging",
     "SearchResult": "search",
+    "UpcycleReport": "upcycling",
     "average_checkpoints": "averaging",
     "coordinate_search": "search",
     "merge": "merging",
     "run_checkpoints": "averaging",
     "search_weights": "search",
     "slerp_all": "folding",
+    "upcycle": "upcycling",
     "weight_grid": "search",
     "weights_hash": "fingerprint",
 }
@@ -35,12 +39,14 @@ __all__ = [
     "DevScorer",
     "MergeReport",
     "SearchResult",
+    "UpcycleReport",
     "average_checkpoints",
     "coordinate_search",
     "merge",
     "run_checkpoints",
     "search_weights",
     "slerp_all",
+    "upcycle",
     "weight_grid",
     "weights_hash",
 ]

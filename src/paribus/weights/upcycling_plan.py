@@ -1,0 +1,146 @@
+"""Which tensor of a mixture is made of which pieces of its dense sources: names and shapes only, no values.
+
+Tensors are seen as matrices: the last dimension is the width, all others are rows (a vector is one row). A tensor is a
+stack of *bands*, top to bottom; a band is one or more pieces of equal height side by side. So the queries of all
+experts are bands, their output projections are pieces of one band, and a down projection that is cut along the FFN's
+inner width is a piece with a range of columns. Names and orders are the contract with ``models.mixture``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from paribus.errors import ConfigError
+from paribus.weights.families import Architecture
+from paribus.weights.upcycling_settings import Assignment, Blend, Part
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A rectangle (``rows`` and ``columns`` as start and stop) of a source tensor, averaged over ``models``."""
+
+    models: Blend
+    tensor: str
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def width(self) -> int:
+        return self.columns[1] - self.columns[0]
+
+
+Band = tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One tensor of the mixture; a router has no bands, it is drawn."""
+
+    name: str
+    shape: tuple[int, ...]
+    bands: tuple[Band, ...]
+
+    @property
+    def drawn(self) -> bool:
+        return not self.bands
+
+
+def plan(dense: Architecture, assignment: Assignment) -> list[Recipe]:
+    """Every tensor of the mixture, layer by layer. Raises ``ConfigError`` where an FFN cannot be cut as asked."""
+    check_parts(dense, assignment)
+    outer = [_whole(name, shape, assignment.rest) for name, shape in dense.outer().items()]
+    layers = range(dense.num_hidden_layers)
+    return outer[:1] + [r for layer in layers for r in _layer(dense, assignment, f"model.layers.{layer}.")] + outer[1:]
+
+
+def expert_width(dense: Architecture, assignment: Assignment) -> int:
+    """Inner width of one FFN expert."""
+    return sum(dense.intermediate_size // part.of for part in assignment.ffn[0])
+
+
+def check_parts(dense: Architecture, assignment: Assignment) -> None:
+    """``ConfigError`` unless every part of an FFN has the same width."""
+    for part in assignment.ffn[0]:
+        if dense.intermediate_size % part.of:
+            raise ConfigError(
+                f"split is {part.of}, which does not divide the FFN's inner width {dense.intermediate_size}; choose a "
+                "divisor of it."
+            )
+
+
+def _layer(dense: Architecture, assignment: Assignment, prefix: str) -> Iterator[Recipe]:
+    for name, shape in dense.norms().items():
+        yield _whole(prefix + name, shape, assignment.rest)
+    yield from _attention(dense, assignment, prefix + "self_attn.")
+    yield from _ffn(dense, assignment, prefix + "mlp.")
+
+
+def _attention(dense: Architecture, assignment: Assignment, prefix: str) -> Iterator[Recipe]:
+    shapes = {name.removeprefix("self_attn."): shape for name, shape in dense.attention().items()}
+    owners = {"q": assignment.attention, "k": assignment.keys_values, "v": assignment.keys_values}
+
+    def pieces(kind: str, suffix: str) -> list[Piece]:
+        return [_piece(prefix + kind + suffix, shapes[kind + suffix], models) for models in owners[kind]]
+
+    for suffix in ("_proj.weight", "_proj.bias"):
+        if "q" + suffix in shapes:
+            yield _stacked(
+                f"{prefix}qkv{suffix}", shapes["q" + suffix][1:], [p for kind in "qkv" for p in pieces(kind, suffix)]
+            )
+    for kind in "qk":
+        if (suffix := "_norm.weight") and kind + suffix in shapes:
+            found = pieces(kind, suffix)
+            bands = tuple((piece,) for piece in found)
+            yield Recipe(prefix + kind + suffix, (len(found), *shapes[kind + suffix]), bands)
+    out = [_piece(f"{prefix}o_proj.weight", shapes["o_proj.weight"], models) for models in assignment.attention]
+    yield Recipe(f"{prefix}o_proj.weight", (out[0].height, sum(piece.width for piece in out)), (tuple(out),))
+    yield from _router(prefix, len(assignment.attention), dense.hidden_size)
+
+
+def _ffn(dense: Architecture, assignment: Assignment, prefix: str) -> Iterator[Recipe]:
+    experts, width, inner = len(assignment.ffn), dense.hidden_size, expert_width(dense, assignment)
+    gate_up = [
+        (_cut(dense, part, f"{prefix}{kind}_proj.weight", rows=True),)
+        for parts in assignment.ffn
+        for kind in ("gate", "up")
+        for part in parts
+    ]
+    down = [
+        tuple(_cut(dense, part, f"{prefix}down_proj.weight", rows=False) for part in parts) for parts in assignment.ffn
+    ]
+    yield Recipe(f"{prefix}experts.gate_up_proj", (experts, 2 * inner, width), tuple(gate_up))
+    yield Recipe(f"{prefix}experts.down_proj", (experts, width, inner), tuple(down))
+    yield from _router(prefix, experts, width)
+
+
+def _router(prefix: str, experts: int, width: int) -> Iterator[Recipe]:
+    if experts > 1:
+        yield Recipe(f"{prefix}router.weight", (experts, width), ())
+
+
+def _whole(name: str, shape: tuple[int, ...], models: Blend) -> Recipe:
+    return Recipe(name, shape, ((_piece(name, shape, models),),))
+
+
+def _stacked(name: str, rest: tuple[int, ...], pieces: Sequence[Piece]) -> Recipe:
+    """Pieces one under the other; of vectors, one behind the other."""
+    length = sum(piece.height if rest else piece.width for piece in pieces)
+    return Recipe(name, (length, *rest), tuple((piece,) for piece in pieces))
+
+
+def _piece(tensor: str, shape: tuple[int, ...], models: Blend) -> Piece:
+    return Piece(models, tensor, (0, math.prod(shape[:-1])), (0, shape[-1]))
+
+
+def _cut(dense: Architecture, part: Part, tensor: str, *, rows: bool) -> Piece:
+    """A part of an FFN's matrix: rows of gate and up, columns of down."""
+    length = dense.intermediate_size // part.of
+    inner = (part.number * length, (part.number + 1) * length)
+    whole = Piece(part.models, tensor, (0, dense.hidden_size), (0, dense.hidden_size))
+    return replace(whole, rows=inner) if rows else replace(whole, columns=inner)

@@ -1,0 +1,90 @@
+"""Reading pieces of dense models block by block, each read feeding the model's hash where it can.
+
+Legend: R rows, W columns. A block is a matrix of at most ``checkpoint.CHUNK`` elements (or of one row).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from paribus.weights import checkpoint
+from paribus.weights.checkpoint import Checkpoint
+from paribus.weights.fingerprint import TensorHashes
+from paribus.weights.upcycling_plan import Band, Piece
+
+
+class Reader:
+    """One dense model. What is read in order feeds its hash on the way; ``weights_hash`` reads the rest."""
+
+    def __init__(self, source: Checkpoint) -> None:
+        self.source = source
+        self._hashes = TensorHashes(source.entries)
+        self._fed = dict.fromkeys(source.entries, 0)
+
+    def block(self, piece: Piece, first: int, count: int) -> torch.Tensor:
+        """Rows ``first`` to ``first + count`` of the piece, shape (R, W), in the stored dtype."""
+        entry = self.source.entries[piece.tensor]
+        width, top = entry.shape[-1], piece.rows[0] + first
+        if piece.width == width:
+            block_RW = torch.empty((count, width), dtype=entry.torch_dtype)
+            self.source.read(piece.tensor, top * width, block_RW)
+            self._feed(piece.tensor, top * width, block_RW)
+            return block_RW
+        block_RW = torch.empty((count, piece.width), dtype=entry.torch_dtype)
+        for number, row in enumerate(block_RW, start=top):
+            self.source.read(piece.tensor, number * width + piece.columns[0], row)
+        return block_RW
+
+    def weights_hash(self) -> str:
+        """The hash of the whole checkpoint, as ``fingerprint.weights_hash``."""
+        for name, fed in self._fed.items():
+            for chunk in self.source.chunks(name, fed):
+                self._hashes.update(name, chunk)
+            self._hashes.finish(name)
+        return self._hashes.hexdigest()
+
+    def _feed(self, name: str, place: int, block_RW: torch.Tensor) -> None:
+        if self._fed[name] == place:
+            self._hashes.update(name, block_RW)
+            self._fed[name] += block_RW.numel()
+
+
+def blocks(readers: Sequence[Reader], band: Band, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+    """The band from top to bottom, in the output's dtype."""
+    width = sum(piece.width for piece in band)
+    step = max(1, checkpoint.CHUNK // width)
+    for first in range(0, band[0].height, step):
+        count = min(step, band[0].height - first)
+        parts = [round_once(_blended(readers, piece, first, count), dtype) for piece in band]
+        yield parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _blended(readers: Sequence[Reader], piece: Piece, first: int, count: int) -> torch.Tensor:
+    """A copy as stored, or the mean of several models in float64."""
+    found = [readers[number].block(piece, first, count) for number in piece.models]
+    if len(found) == 1:
+        return found[0]
+    total_RW = found[0].double()
+    for block_RW in found[1:]:
+        total_RW += block_RW
+    return total_RW / len(found)
+
+
+def round_once(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``values.to(dtype)``, rounded to nearest once.
+
+    torch takes float64 to the 16-bit formats by way of float32, which rounds twice and can miss the nearest value. Here
+    float32 is made odd in its last bit wherever it is inexact, so that the second step cannot see a tie that is none.
+    """
+    if values.dtype != torch.float64 or dtype.itemsize >= 4:
+        return values.to(dtype)
+    near = values.float()
+    inexact = near.double() != values
+    if inexact.any():
+        bits = near.view(torch.int32)
+        even = inexact & (bits & 1 == 0)
+        towards = torch.where(values > near.double(), torch.inf, -torch.inf).float()
+        near = torch.where(even, torch.nextafter(near, towards), near)
+    return near.to(dtype)
