@@ -18,19 +18,21 @@ def names(model, chosen):
 @pytest.mark.parametrize("tied", [True, False])
 def test_decay_and_muon_touch_matrices_of_the_body_only(tied):
     model = decoder(tie_word_embeddings=tied)
-    matrices, rest = split_parameters(model)
+    kinds = split_parameters(model)
+    matrices, rest = kinds.matrices, kinds.rest
     layers = {f"model.layers.{layer}" for layer in range(2)}
     projections = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
     projections += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
     assert names(model, matrices) == {f"{layer}.{projection}.weight" for layer in layers for projection in projections}
     assert names(model, rest) == {name for name, _ in model.named_parameters()} - names(model, matrices)
+    assert not kinds.stacks and not kinds.routers
     assert ("lm_head.weight" in names(model, rest)) is not tied
 
 
 def test_position_tables_and_biases_do_not_decay():
     shape = {"vocab_size": 48, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
     model = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=1, eos_token_id=2))
-    matrices, _ = split_parameters(model)
+    matrices = split_parameters(model).matrices
     assert all(name.endswith(("attn.weight", "proj.weight", "fc.weight")) for name in names(model, matrices))
 
 
@@ -50,7 +52,7 @@ def test_decay_shrinks_matrices_and_leaves_the_rest():
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    matrices = names(model, split_parameters(model)[0])
+    matrices = names(model, split_parameters(model).matrices)
     for name, weight in model.named_parameters():
         torch.testing.assert_close(weight, before[name] * (0.95 if name in matrices else 1.0))
 
@@ -78,10 +80,10 @@ def test_the_pair_steps_as_its_members_would_alone():
     together, apart = decoder(), decoder()
     run = settings(optimizer="muon", weight_decay=0.1)
     pair = build_optimizer(together, run)
-    matrices, rest = split_parameters(apart)
+    kinds = split_parameters(apart)
     alone = (
-        Muon(matrices, lr=run.learning_rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-        AdamW(rest, lr=run.learning_rate, betas=run.betas, weight_decay=0.0),
+        Muon(kinds.matrices, lr=run.learning_rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        AdamW(kinds.rest, lr=run.learning_rate, betas=run.betas, weight_decay=0.0),
     )
     for step in range(3):
         grads(together, step)

@@ -1,9 +1,9 @@
 """How many parameters a model has and how many floating-point operations a token costs, without allocating it.
 
-The decoder has closed formulas; any other transformers configuration is built on the meta device and counted there.
-Conventions (Kaplan et al. 2020, section 2.1; PaLM, appendix B): a multiply-add is two operations; only matrix products
-count; attention counts the full square of the context, masked half included, as ``torch.utils.flop_counter`` does; a
-backward pass costs two forward passes.
+The decoder and the mixture have closed formulas (``shapes``); any other transformers configuration is built on the meta
+device and counted there. Conventions (Kaplan et al. 2020, section 2.1; PaLM, appendix B): a multiply-add is two
+operations; only matrix products count; attention counts the full square of the context, masked half included, as
+``torch.utils.flop_counter`` does; a backward pass costs two forward passes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
 
 from paribus.errors import ModelError
-from paribus.models.decoder import DecoderConfig, head_shape
+from paribus.models.shapes import COUNTED, MixtureShape
 
 
 class ParameterCount(NamedTuple):
@@ -33,28 +33,26 @@ def parameters(config: PreTrainedConfig) -> ParameterCount:
     """Parameters of the (causal, else sequence-to-sequence, else bare) model that the configuration describes.
 
     For the decoder: embedding V*D (twice if untied); body L*(2*D*H*A + 2*D*K*A + 3*D*F + D) + D, whose lone terms are
-    the norms. That reproduces both counts printed in Aya 23, table 1.
+    the norms. That reproduces both counts printed in Aya 23, table 1. A mixture's are BAM's, see ``shapes``.
     """
-    if isinstance(config, DecoderConfig):
-        embedding = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-        norms = (config.num_hidden_layers + 1) * config.hidden_size
-        body = config.num_hidden_layers * block_matrices(config) + norms
-        return ParameterCount(embedding, body, embedding + body)
+    if config.model_type in COUNTED:
+        shape = MixtureShape.of(config)
+        embedding, total = shape.embedding_parameters, shape.total_parameters
+        return ParameterCount(embedding, total - embedding, total)
     return count_module(on_meta(config))
 
 
 def flops_per_token(config: PreTrainedConfig, context: int, *, with_logits: bool = True) -> int:
     """Forward operations for one token of a sequence of ``context`` tokens, averaged over the sequence.
 
-    For the decoder: 2 per entry of a block's matrices, 4*H*A*context per block for attention, 2*D*V for the logits.
+    For the decoder: 2 per entry of a block's matrices, 4*H*A*context per block for attention, 2*D*V for the logits; of
+    a mixture's FFN experts those that a token is sent to.
     ``with_logits=False`` leaves the output layer out, as in a prompt whose logits nobody reads.
     """
     if context < 1:
         raise ModelError(f"context is {context}; it is a sequence length in tokens and must be at least 1.")
-    if isinstance(config, DecoderConfig):
-        query_heads, _, head_dim = head_shape(config)
-        block = 2 * block_matrices(config) + 4 * query_heads * head_dim * context
-        return config.num_hidden_layers * block + (2 * config.hidden_size * config.vocab_size if with_logits else 0)
+    if config.model_type in COUNTED:
+        return MixtureShape.of(config).flops_per_token(context, with_logits=with_logits)
     return round(measured_flops(on_meta(config), context, with_logits=with_logits) / context)
 
 
@@ -73,13 +71,6 @@ def training_flops(
     whole = flops_per_token(config, context, with_logits=with_logits)
     again = flops_per_token(config, context, with_logits=False) if activation_checkpointing else 0
     return (3 * whole + again) * tokens
-
-
-def block_matrices(config: DecoderConfig) -> int:
-    """Entries of the seven matrices of one block."""
-    query_heads, kv_heads, head_dim = head_shape(config)
-    attention = 2 * config.hidden_size * (query_heads + kv_heads) * head_dim
-    return attention + 3 * config.hidden_size * config.intermediate_size
 
 
 def count_module(model: PreTrainedModel) -> ParameterCount:

@@ -1,6 +1,7 @@
 """AdamW, and Muon for matrices with AdamW beside it behind one optimizer interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,32 +13,89 @@ from paribus.training.settings import TrainSettings
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
-    """The optimizer of the settings over the trainable parameters. Weight decay touches matrices of the body only."""
-    matrices, rest = split_parameters(model)
-    if not matrices and not rest:
+    """The optimizer of the settings over the trainable parameters.
+
+    Weight decay touches matrices of the body, the experts' stacks of them, and routers, whose settings are their own.
+    Raises ``ConfigError`` when nothing is trainable, or no matrix for Muon.
+    """
+    kinds = split_parameters(model)
+    if not any(vars(kinds).values()):
         raise ConfigError("The model has no trainable parameter; check what was frozen.")
-    common: dict[str, Any] = {"lr": settings.learning_rate, "betas": settings.betas}
-    if settings.optimizer == "muon":
-        if not matrices:
-            raise ConfigError("Muon needs matrices to train and this model has none outside its embeddings; use adamw.")
-        # match_rms_adamw scales Muon's update to AdamW's usual size, so that one learning rate serves both.
-        muon = Muon(
-            matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-        return PairedOptimizer(muon, AdamW([{"params": rest, "weight_decay": 0.0}], **common, fused=True))
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return AdamW([group for group in groups if group["params"]], **common, fused=True)
+    if settings.optimizer == "adamw":
+        return _adamw([*kinds.matrices, *kinds.stacks], kinds, settings)
+    if not kinds.matrices:
+        raise ConfigError("Muon needs matrices to train and this model has none outside its embeddings; use adamw.")
+    # match_rms_adamw scales Muon's update to AdamW's usual size, so that one learning rate serves both.
+    muon = Muon(
+        kinds.matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    beside = kinds.stacks + kinds.routers + kinds.rest
+    return PairedOptimizer(muon, _adamw(kinds.stacks, kinds, settings)) if beside else muon
 
 
-def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Trainable matrices of the body, and everything else (embeddings, output layers, norms, biases)."""
+def _adamw(decayed: list[nn.Parameter], kinds: "ParameterKinds", settings: TrainSettings) -> AdamW:
+    """AdamW over the decayed weights, the routers, and the rest, a group each."""
+    rate, decay = settings.router_learning_rate, settings.router_weight_decay
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {
+            "params": kinds.routers,
+            "lr": settings.learning_rate if rate is None else rate,
+            "weight_decay": settings.weight_decay if decay is None else decay,
+        },
+        {"params": kinds.rest, "weight_decay": 0.0},
+    ]
+    filled = [group for group in groups if group["params"]]
+    return AdamW(filled, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+@dataclass
+class ParameterKinds:
+    """Trainable parameters, each in one list, by how they are treated.
+
+    matrices   2-D weights of the body
+    stacks     3-D: the matrices of all experts of a layer in one tensor (E, out, in)
+    routers    2-D weights that score experts
+    rest       embeddings, output layers, norms, biases
+    """
+
+    matrices: list[nn.Parameter] = field(default_factory=list)
+    stacks: list[nn.Parameter] = field(default_factory=list)
+    routers: list[nn.Parameter] = field(default_factory=list)
+    rest: list[nn.Parameter] = field(default_factory=list)
+
+
+def split_parameters(model: nn.Module) -> ParameterKinds:
+    """Sort a model's trainable parameters."""
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters(recurse=False)}
     head = getattr(model, "get_output_embeddings", lambda: None)()
     tables |= {id(p) for p in head.parameters()} if head is not None else set()
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trainable if p.ndim == 2 and min(p.shape) > 1 and id(p) not in tables]
-    chosen = {id(p) for p in matrices}
-    return matrices, [p for p in trainable if id(p) not in chosen]
+    kinds = ParameterKinds()
+    for path, parameter, owner in _owned(model):
+        kind = "rest" if id(parameter) in tables else _kind(path, parameter, type(owner).__name__)
+        getattr(kinds, kind).append(parameter)
+    return kinds
+
+
+def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
+    """Each trainable parameter once, with its module and the module's path."""
+    seen = set()
+    for path, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield path, parameter, module
+
+
+def _kind(path: str, parameter: nn.Parameter, owner: str) -> str:
+    """Which list of ``ParameterKinds`` a weight of module ``path``, of class ``owner``, belongs in."""
+    # Norms of single heads have 2-D and 3-D weights, one row a head: no matrices, and pulled to 0 they would do harm.
+    if "norm" in f"{path.rpartition('.')[2]} {owner}".lower() or min(parameter.shape[-2:], default=1) == 1:
+        return "rest"
+    if parameter.ndim == 2:
+        # transformers' mixtures call theirs ``gate``, as gated feed-forwards do too; the class tells them apart.
+        return "routers" if "router" in f"{path} {owner}".lower() else "matrices"
+    return "stacks" if parameter.ndim == 3 else "rest"
 
 
 class PairedOptimizer(Optimizer):

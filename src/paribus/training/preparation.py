@@ -1,11 +1,14 @@
 """A model set up for a run, and put back afterwards as it was found: only its weights may have changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
+from torch import nn
 from transformers.utils import logging
 
+from paribus.errors import ConfigError
 from paribus.training.compute import ComputePath
 from paribus.training.settings import TrainSettings
 
@@ -25,7 +28,7 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
         # In place, and without the output layer, whose input has another shape in every batch.
         body.compile()
     try:
-        with _no_progress_bars():
+        with frozen(model, settings.freeze), _no_progress_bars():
             yield
     finally:
         if path.compile:
@@ -39,6 +42,32 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
             vars(model).pop(name, None)
         model.config.use_cache = use_cache
         model.train(was_training)
+
+
+@contextmanager
+def frozen(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
+    """Within the block the parameters whose names match a pattern (fnmatch, case counts) need no gradient.
+
+    Raises ``ConfigError`` for a pattern that no parameter matches.
+    """
+    matched: dict[str, nn.Parameter] = {}
+    for pattern in patterns:
+        found = {name: p for name, p in model.named_parameters() if fnmatchcase(name, pattern)}
+        if not found:
+            example = next((name for name, _ in model.named_parameters()), "none")
+            raise ConfigError(
+                f"freeze has the pattern {pattern!r}, which no parameter of {type(model).__name__} matches; its names "
+                f"are like {example!r}, and * stands for any text."
+            )
+        matched |= found
+    learning = [p for p in matched.values() if p.requires_grad]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from paribus.training import checkpoints
 from paribus.training.adapters import with_lora
 from paribus.training.compute import ComputePath, self_test
 from paribus.training.objectives.base import Batch, Objective
+from paribus.training.objectives.causal import real_tokens
 from paribus.training.optimizers import build_optimizer
 from paribus.training.preparation import prepared
 from paribus.training.schedule import rate_at
@@ -45,9 +46,11 @@ class StepReport:
 class TrainResult:
     """What a run did. ``history`` has one row a step: step, loss, learning_rate and the objective's metrics.
 
+    A mixture's rows have ``aux_loss`` too: the objective's regulariser, which ``loss`` does not contain.
+
     tokens    tokens processed, pads left out
     targets   tokens that carried loss
-    flops     six times the non-embedding-lookup parameters a token (attention's quadratic part left out)
+    flops     six times the parameters that a token is multiplied with (attention's quadratic part left out)
     seconds   of this process; a resumed run counts from its resumption
     """
 
@@ -119,11 +122,15 @@ def _path_of(
 
 
 def counted_parameters(model: Any) -> int:
-    """Parameters that are multiplied: all but lookup tables, plus the output layer even when it is tied to one."""
+    """Parameters a token is multiplied with: all but lookup tables, plus the output layer even when it is tied to one.
+
+    A model that has ``inactive_parameters``, as our mixtures do, has them left out; other mixtures count whole.
+    """
     tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding))
     head: Any = getattr(model, "get_output_embeddings", lambda: None)()
     tied = head is not None and head.weight is getattr(model.get_input_embeddings(), "weight", None)
-    return sum(p.numel() for p in model.parameters()) - tables + (head.weight.numel() if tied else 0)
+    multiplied = sum(p.numel() for p in model.parameters()) - tables + (head.weight.numel() if tied else 0)
+    return multiplied - getattr(model, "inactive_parameters", 0)
 
 
 def _arguments(settings: TrainSettings, path: ComputePath, directory: Path, device: str) -> TrainingArguments:
@@ -225,15 +232,18 @@ class StreamTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The micro-batch's share of the step's mean loss."""
+        """The micro-batch's share of the step's mean loss, and of the mean regulariser."""
         loss = self.objective.loss(model, inputs)
         share = self.shares.pop(0)
         for name, value in {"loss": loss.value.detach(), **loss.metrics}.items():
             self.step_sums[name] += float(value) * share
-        present = inputs["segment_ids"] > 0 if "segment_ids" in inputs else inputs["attention_mask"]
-        self.step_counts[0] += int(present.sum())
+        self.step_counts[0] += int(real_tokens(inputs).sum())
         self.step_counts[1] += loss.targets
-        return loss.value * share
+        if loss.regulariser is None:
+            return loss.value * share
+        regulariser = loss.regulariser / self.settings.gradient_accumulation
+        self.step_sums["aux_loss"] += float(regulariser.detach())
+        return loss.value * share + regulariser
 
     def finish_step(self) -> dict[str, float]:
         """Loss and metrics of the step over all micro-batches and processes; counts tokens and targets.
@@ -244,9 +254,10 @@ class StreamTrainer(Trainer):
         self.result.tokens += int(tokens)
         self.result.targets += int(targets)
         values = dict(zip(self.step_sums, self.reduced(list(self.step_sums.values()), "mean"), strict=True))
-        if not math.isfinite(values["loss"]):
+        whole = values["loss"] + values.get("aux_loss", 0.0)
+        if not math.isfinite(whole):
             raise ModelError(
-                f"The loss is {values['loss']} at step {self.state.global_step} of {self.settings.steps}; lower "
+                f"The loss is {whole} at step {self.state.global_step} of {self.settings.steps}; lower "
                 f"learning_rate={self.settings.learning_rate} or look for damaged weights or data."
             )
         return values

@@ -19,6 +19,8 @@ class Causal:
 
     ``average="token"``: every target token weighs the same. ``average="example"``: the mean over examples of each one's
     mean token loss, so that a long answer weighs no more than a short one; an example is a packed segment.
+
+    A mixture's auxiliary loss comes as the ``regulariser``, over all tokens but pads: prompts are routed too.
     """
 
     average: Literal["token", "example"] = "token"
@@ -34,9 +36,10 @@ class Causal:
         """Mean cross-entropy of a packed batch (input_ids, labels, position_ids, segment_ids, each (B, T))."""
         labels = batch["labels"][:, 1:]
         keep = labels != IGNORE
-        losses = F.cross_entropy(target_logits(model, batch, keep).float(), labels[keep], reduction="none")
+        outputs = target_outputs(model, batch, keep)
+        losses = F.cross_entropy(outputs.logits.float(), labels[keep], reduction="none")
         owners = example_ids(batch)[keep] if self.average == "example" else None
-        return Loss(_mean(losses, owners), targets=len(losses))
+        return Loss(_mean(losses, owners), targets=len(losses), regulariser=auxiliary_loss(model, outputs))
 
 
 def _mean(losses: Tensor, owners: Tensor | None) -> Tensor:
@@ -57,9 +60,32 @@ def example_ids(batch: Batch) -> Tensor:
     return (rows * (int(segments.max()) + 1) + segments)[:, 1:]
 
 
-def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
-    """Logits (targets, V) that predict the kept labels; ``keep`` (B, T-1) is aligned with the labels shifted by one.
+def auxiliary_loss(model: Any, outputs: Any) -> Tensor | None:
+    """The routers' loss with its coefficients in it, or None where the model has none to give.
 
+    transformers' own mixtures compute theirs if their configuration sets ``output_router_logits``, and leave the
+    coefficient out.
+    """
+    loss, inner = getattr(outputs, "aux_loss", None), unwrapped(model)
+    if loss is None or takes_token_mask(inner):
+        return loss
+    return loss * inner.config.get_text_config().router_aux_loss_coef
+
+
+def takes_token_mask(model: Any) -> bool:
+    """Whether a model wants to be told which tokens are pads, apart from who may attend to whom."""
+    return getattr(model, "accepts_token_mask", False)
+
+
+def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
+    """Logits (targets, V) that predict the kept labels, see ``target_outputs``."""
+    return target_outputs(model, batch, keep).logits
+
+
+def target_outputs(model: Any, batch: Batch, keep: Tensor) -> Any:
+    """The model's outputs with logits (targets, V) at the places that predict the kept labels only.
+
+    ``keep`` (B, T-1) is aligned with the labels shifted by one.
     The output layer is applied only where a label is: with prompts masked out that is a sixth of the positions of short
     answers, and the vocabulary product is the largest of a small model. What comes behind it in some models (a scale, a
     soft cap) works number by number and does not mind. The model is called whole, so that DDP and FSDP see the call.
@@ -72,7 +98,7 @@ def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
         )
     hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][keep],))
     try:
-        return model(**model_inputs(inner, batch), use_cache=False).logits
+        return model(**model_inputs(inner, batch), use_cache=False)
     finally:
         hook.remove()
 
@@ -80,15 +106,24 @@ def target_logits(model: Any, batch: Batch, keep: Tensor) -> Tensor:
 def model_inputs(model: Any, batch: Batch) -> dict[str, Tensor]:
     """What a model's forward takes: packed rows bring positions and a block-diagonal mask, padded ones a 2-D mask."""
     inputs = {"input_ids": batch["input_ids"]}
+    if takes_token_mask(model):
+        inputs["token_mask"] = real_tokens(batch)
     if "segment_ids" not in batch:
         padding = batch["attention_mask"]
-        # Pads behind a row are out of a causal model's sight, and attention without a mask is quicker.
-        return inputs if padding[:, 0].all() else inputs | {"attention_mask": padding}
+        # Pads behind a row are out of a causal model's sight, and attention without a mask is quicker. The balancing
+        # loss of transformers' mixtures reads pads off this mask.
+        unseen = padding[:, 0].all() and not getattr(model.config, "output_router_logits", False)
+        return inputs if unseen else inputs | {"attention_mask": padding}
     mask = block_mask(batch["segment_ids"])
     if model.config._attn_implementation == "eager":
         # transformers' eager attention ADDS the mask to the scores: a boolean one would be added as 0 and 1.
         mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
     return inputs | {"position_ids": batch["position_ids"], "attention_mask": mask}
+
+
+def real_tokens(batch: Batch) -> Tensor:
+    """Which positions (B, T) hold a token and no pad."""
+    return (batch["segment_ids"] if "segment_ids" in batch else batch["attention_mask"]) > 0
 
 
 def unwrapped(model: Any) -> Any:
