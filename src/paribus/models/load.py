@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from paribus.errors import ModelError
-from paribus.models import decoder
+from paribus.models import decoder, mixture
 
 decoder.register()
+mixture.register()
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
