@@ -7,8 +7,10 @@ are the same record. What may not: anything that knows a model, a task or a stud
 
 from paribus.records.reading import ReadReport, read_records
 from paribus.records.schema import (
+    ChoiceQuestion,
     Completion,
     Critique,
+    Document,
     Example,
     Message,
     PreferencePair,
@@ -20,8 +22,10 @@ from paribus.records.schema import (
 from paribus.records.writing import write_records
 
 __all__ = [
+    "ChoiceQuestion",
     "Completion",
     "Critique",
+    "Document",
     "Example",
     "Message",
     "PreferencePair",

@@ -1,9 +1,9 @@
-"""Prompts, answers, preferences, critiques, verdicts and ratings as frozen pydantic rows."""
+"""Prompts, answers, preferences, verdicts, ratings, documents and choice questions as frozen pydantic rows."""
 
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 VerdictLabel = Literal["A>>B", "A>B", "A=B", "B>A", "B>>A"]
 
@@ -125,6 +125,41 @@ class Rating(Record):
     errors: tuple[str, ...] = ()
     scores: dict[str, float] = {}
     meta: dict[str, Any] = {}
+
+
+class Document(Record):
+    """A text that a language model learns or is measured on, of one domain (a kind of text) and one language."""
+
+    id: Text
+    domain: Text
+    language: Text
+    text: Text
+    meta: dict[str, Any] = {}
+
+
+class ChoiceQuestion(Record):
+    """Which of ``choices`` goes on from ``prompt``; ``answer`` is the place of the right one, from 0.
+
+    Prompt and choice are joined as they are, so spaces between them belong to one of the two. ``cluster`` names what is
+    not independent, such as one question in several languages.
+    """
+
+    id: Text
+    domain: Text
+    language: Text
+    prompt: Text
+    choices: tuple[Text, ...] = Field(min_length=2)
+    answer: int = Field(ge=0)
+    cluster: Text
+    meta: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _answerable(self) -> "ChoiceQuestion":
+        if self.answer >= len(self.choices):
+            raise ValueError(f"answer must be below the number of choices, {len(self.choices)}")
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError("choices must be distinct")
+        return self
 
 
 @cache
