@@ -18,7 +18,7 @@ class Rotary(nn.Module):
         rope, width = config.rope_parameters, config.head_dim
         with torch.device("cpu"):  # also when the model is being built without storage
             if rope["rope_type"] == "default":
-                frequencies, self.scaling = rope["rope_theta"] ** -(torch.arange(0, width, 2).float() / width), 1.0
+                frequencies, self.scaling = 1.0 / rope["rope_theta"] ** (torch.arange(0, width, 2).float() / width), 1.0
             else:
                 frequencies, self.scaling = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, torch.device("cpu"))
             self.frequencies: list[float] = frequencies.tolist()
