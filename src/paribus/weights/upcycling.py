@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -32,6 +32,9 @@ from paribus.weights.upcycling_plan import Recipe, expert_width, plan
 from paribus.weights.upcycling_reading import Reader, blocks
 from paribus.weights.upcycling_settings import AttentionGates, FfnGates, UpcycleSettings, Variant
 from paribus.weights.writing import Planned, ShardWriter, plan_shards, size_in_bytes
+
+if TYPE_CHECKING:
+    from paribus.models.mixture import MixtureConfig
 
 REPORT = "upcycle_report.json"
 
@@ -165,9 +168,10 @@ def upcycle(
         dense = read_architecture(sources[seed_model])
         recipes = plan(dense, settings.assignment())
         planned = _planned(recipes, sources[0], wanted)
+        config = _mixture_config(dense, settings, planned[0].torch_dtype)
         with published(Path(out)) as folder:
             facts = _write(recipes, planned, sources, settings, folder, size_in_bytes(shard_size))
-            _write_config(dense, settings, planned[0].torch_dtype, folder)
+            config.save_pretrained(folder)
             report = UpcycleReport(
                 variant=variant,
                 settings=settings.used() | {"dtype": dtype},
@@ -244,29 +248,21 @@ def _told(recipe: Recipe, tensor: Planned) -> UpcycledTensor:
     )
 
 
-def mixture_fields(dense: Architecture, settings: UpcycleSettings) -> dict[str, Any]:
-    """The fields of the mixture's ``MixtureConfig``."""
+def _mixture_config(dense: Architecture, settings: UpcycleSettings, dtype: torch.dtype) -> MixtureConfig:
+    """The mixture's configuration; ``ModelError`` where the class cannot express it."""
+    from paribus.models.mixture import MixtureConfig
+
     assignment = settings.assignment()
-    return asdict(dense) | {
-        "intermediate_size": expert_width(dense, assignment),
-        "attention_experts": len(assignment.attention),
-        "shared_kv": settings.variant == "shared_kv",
-        "attention_top_k": settings.attention_top_k,
-        "attention_gate_norm": settings.attention_gate_norm,
-        "ffn_experts": len(assignment.ffn),
-        "ffn_top_k": settings.ffn_top_k,
-        "ffn_gate_norm": settings.ffn_gate_norm,
-        "load_balance_coefficient": settings.load_balance_coefficient,
-        "router_z_coefficient": settings.router_z_coefficient,
-    }
-
-
-def _write_config(dense: Architecture, settings: UpcycleSettings, dtype: torch.dtype, folder: Path) -> None:
-    import json
-
-    content = mixture_fields(dense, settings) | {
-        "model_type": "paribus_mixture",
-        "architectures": ["MixtureForCausalLM"],
-        "dtype": str(dtype).removeprefix("torch."),
-    }
-    (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    named = "load_balance_coefficient router_z_coefficient attention_top_k attention_gate_norm ffn_top_k ffn_gate_norm"
+    fields = asdict(dense) | {name: getattr(settings, name) for name in named.split()}
+    return MixtureConfig(
+        **fields
+        | {
+            "intermediate_size": expert_width(dense, assignment),
+            "attention_experts": len(assignment.attention),
+            "shared_kv": settings.variant == "shared_kv",
+            "ffn_experts": len(assignment.ffn),
+            "architectures": ["MixtureForCausalLM"],
+            "dtype": dtype,
+        }
+    )
