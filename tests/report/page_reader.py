@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = {"meta", "br", "hr", "input", "link", "img", "circle", "path", "use"}
+VOID = {"meta", "br", "hr", "input", "link", "img", "circle", "path", "use", "wbr"}
 
 
 @dataclass

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from paribus.report.formatting import Unit, show_bare
+from paribus.report.formatting import TIMES, Unit, show_bare
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def _tick_text(tick: float, ticks: tuple[float, ...], unit: Unit) -> str:
     text = show_bare(tick, "count" if unit == "number" and abs(tick) >= 10_000 else unit)
     if unit in ("flops", "count", "seconds") or abs(tick) >= 10_000:
         return text.removesuffix("FLOP").strip()
-    return text.rstrip("0").rstrip(".") if "." in text and "10" not in text else text
+    return text.rstrip("0").rstrip(".") if "." in text and TIMES not in text else text

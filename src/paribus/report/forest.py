@@ -10,7 +10,7 @@ from typing import Any
 
 from paribus.lab.results import ContrastResult, Panel
 from paribus.report.axes import axis_over
-from paribus.report.formatting import MINUS, Unit, difference_unit, show, show_interval, unit_of
+from paribus.report.formatting import MINUS, Unit, decimals_of, difference_unit, show, show_estimate, unit_of
 from paribus.report.writing import writing_of
 
 
@@ -54,13 +54,14 @@ def ladder(panel: Panel) -> Forest:
     rows = [row for row in panel.rows if row.get("language") in (None, "", "all")] or list(panel.rows)
     unit = unit_of(panel_text(panel), _ends(rows))
     axis = axis_over(_ends(rows), unit=unit)
+    decimals = decimals_of((row["low"], row["high"]) for row in rows)
     steps = _by_key(rows, "step")
     before: dict[str, float] = {}
     made = []
     for step, members in steps.items():
         main = next(iter(before.values()), None)
         for index, row in enumerate(members):
-            made.append(_rung(row, str(step), index, before.get(str(row["arm"]), main), axis.at, unit))
+            made.append(_rung(row, str(step), index, before.get(str(row["arm"]), main), axis.at, unit, decimals))
         before = {str(row["arm"]): row["value"] for row in members}
     return Forest((("", tuple(made)),), axis.labels(unit), axis_title=panel.y_title or panel.x_title)
 
@@ -71,8 +72,9 @@ def intervals(panel: Panel) -> Forest:
     references = sorted({row["reference"] for row in rows if row.get("reference") is not None})
     unit = unit_of(panel_text(panel), [*_ends(rows), *references])
     axis = axis_over([*_ends(rows), *references], unit=unit)
+    decimals = decimals_of((row["low"], row["high"]) for row in rows)
     groups = tuple(
-        (str(group), tuple(_dot(row, axis.at, unit) for row in members))
+        (str(group), tuple(_dot(row, axis.at, unit, decimals) for row in members))
         for group, members in _by_key(rows, "group").items()
     )
     lines = tuple((axis.at(value), show(value, unit)) for value in references)
@@ -105,21 +107,23 @@ def panel_text(panel: Panel) -> str:
 def _differences(contrasts: Sequence[ContrastResult], spanned: Sequence[ContrastResult], unit: Unit) -> Forest:
     ends = [end for c in spanned for end in (c.difference.low, c.difference.high, -c.margin, c.margin)]
     axis = axis_over([*ends, *(c.difference.value for c in spanned), 0.0], unit=unit)
-    rows = tuple(_difference(contrast, axis.at, unit) for contrast in contrasts)
+    decimals = decimals_of((c.difference.low, c.difference.high) for c in spanned)
+    rows = tuple(_difference(contrast, axis.at, unit, decimals) for contrast in contrasts)
     title = "difference, percentage points" if unit == "points" else "difference"
     return Forest((("", rows),), axis.labels(unit), references=((axis.at(0.0), "0"),), axis_title=title)
 
 
-def _difference(contrast: ContrastResult, at: Any, unit: Unit) -> ForestRow:
+def _difference(contrast: ContrastResult, at: Any, unit: Unit, decimals: int | None) -> ForestRow:
     difference = contrast.difference
+    value, interval = show_estimate(difference.value, difference.low, difference.high, unit, decimals)
     return ForestRow(
         label=contrast.name,
         detail=f"{contrast.arm} {MINUS} {contrast.baseline}",
         at=at(difference.value),
         low=at(difference.low),
         high=at(difference.high),
-        value=show(difference.value, unit),
-        interval=show_interval(difference.low, difference.high, unit),
+        value=value,
+        interval=interval,
         tone=contrast.verdict,
         band=_band(contrast, at),
     )
@@ -134,27 +138,31 @@ def _band(contrast: ContrastResult, at: Any) -> tuple[float, float] | None:
     return at(low), at(high)
 
 
-def _rung(row: Mapping[str, Any], step: str, index: int, start: float | None, at: Any, unit: Unit) -> ForestRow:
+def _rung(
+    row: Mapping[str, Any], step: str, index: int, start: float | None, at: Any, unit: Unit, decimals: int | None
+) -> ForestRow:
     change = None if start is None else row["value"] - start
     same = str(row["arm"]) == step
+    value, interval = show_estimate(row["value"], row["low"], row["high"], unit, decimals)
     return ForestRow(
         label=step if index == 0 else "",
         detail="" if same else str(row["arm"]),
         at=at(row["value"]),
         low=_maybe(at, row["low"]),
         high=_maybe(at, row["high"]),
-        value=show(row["value"], unit),
-        interval=show_interval(row["low"], row["high"], unit),
+        value=value,
+        interval=interval,
         start=_maybe(at, start),
-        change="" if change is None else show(change, difference_unit(unit)),
+        change="" if change is None else show(change, difference_unit(unit), decimals),
         rises=change is None or change >= 0,
         shift=index,
     )
 
 
-def _dot(row: Mapping[str, Any], at: Any, unit: Unit) -> ForestRow:
+def _dot(row: Mapping[str, Any], at: Any, unit: Unit, decimals: int | None) -> ForestRow:
     label = str(row["label"])
     name = writing_of(label).name
+    value, interval = show_estimate(row["value"], row["low"], row["high"], unit, decimals)
     return ForestRow(
         label=name,
         detail="",
@@ -162,8 +170,8 @@ def _dot(row: Mapping[str, Any], at: Any, unit: Unit) -> ForestRow:
         at=at(row["value"]),
         low=_maybe(at, row["low"]),
         high=_maybe(at, row["high"]),
-        value=show(row["value"], unit),
-        interval=show_interval(row["low"], row["high"], unit),
+        value=value,
+        interval=interval,
         tone=_side(row),
     )
 

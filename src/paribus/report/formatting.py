@@ -61,28 +61,32 @@ def difference_unit(unit: Unit) -> Unit:
     return "points" if unit in ("share", "points") else "change"
 
 
-def digits_of(estimates: Iterable[tuple[float | None, float | None, float | None]]) -> int:
-    """How many significant digits tell (value, low, high) apart: one past the width of the median interval, 3 to 6."""
-    ratios = [
-        abs(value) / (high - low)
-        for value, low, high in estimates
-        if value and low is not None and high is not None and high > low
-    ]
-    return min(6, max(3, math.ceil(math.log10(median(ratios))) + 1)) if ratios else 3
+def decimals_of(intervals: Iterable[tuple[float | None, float | None]]) -> int | None:
+    """Decimals that give the width of the median (low, high) two digits, 0 to 8; None where none has a width."""
+    widths = [high - low for low, high in intervals if low is not None and high is not None and high > low]
+    return min(8, max(0, 1 - math.floor(math.log10(median(widths))))) if widths else None
 
 
-def show(value: float | None, unit: Unit = "number", digits: int = 3) -> str:
+def show_estimate(
+    value: float | None, low: float | None, high: float | None, unit: Unit, decimals: int | None = None
+) -> tuple[str, str]:
+    """A value and its interval as text; plain numbers have ``decimals`` or, without, what the interval is worth."""
+    decimals = decimals_of([(low, high)]) if decimals is None else decimals
+    return show(value, unit, decimals), show_interval(low, high, unit, decimals)
+
+
+def show(value: float | None, unit: Unit = "number", decimals: int | None = None) -> str:
     """One value with its unit: ``61.2%``, ``+5.3 pp``, ``1,234``, ``+0.120``; an en dash where there is none.
 
-    ``digits`` counts the significant digits of plain numbers; shares and amounts keep their own.
+    Plain numbers have ``decimals`` or, without, three significant digits; shares and amounts have rules of their own.
     """
     if value is None or math.isnan(value):
         return MISSING
-    bare = show_bare(value, unit, digits)
+    bare = show_bare(value, unit, decimals)
     return bare + {"share": "%", "points": f"{NARROW_SPACE}pp"}.get(unit, "")
 
 
-def show_bare(value: float | None, unit: Unit = "number", digits: int = 3) -> str:
+def show_bare(value: float | None, unit: Unit = "number", decimals: int | None = None) -> str:
     """One value in its unit, but without the unit's name (for table cells and interval ends)."""
     if value is None or math.isnan(value):
         return MISSING
@@ -90,16 +94,18 @@ def show_bare(value: float | None, unit: Unit = "number", digits: int = 3) -> st
         text = show_cost(unit, abs(value))
     elif unit in ("share", "points"):
         text = f"{abs(100 * value):.1f}"
+    elif decimals is not None and math.isfinite(value):
+        text = f"{abs(value):,.{decimals}f}"
     else:
-        text = _significant(abs(value), digits)
+        text = _significant(abs(value))
     return _sign(value, text, always=unit in ("points", "change")) + text
 
 
-def show_interval(low: float | None, high: float | None, unit: Unit = "number", digits: int = 3) -> str:
+def show_interval(low: float | None, high: float | None, unit: Unit = "number", decimals: int | None = None) -> str:
     """``[low, high]`` in the unit of the value beside it; an en dash where no interval was computed."""
     if low is None or high is None:
         return MISSING
-    return f"[{show_bare(low, unit, digits)},{NO_BREAK}{show_bare(high, unit, digits)}]"
+    return f"[{show_bare(low, unit, decimals)},{NO_BREAK}{show_bare(high, unit, decimals)}]"
 
 
 def show_plain(value: object) -> str:

@@ -4,27 +4,33 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+# Left, right, bottom, top.
 Box = tuple[float, float, float, float]
+Size = tuple[float, float]
+Side = Literal["east", "west", "mid"]
 
-# Sizes are in rem. The drawing area's (width, height) on screens from 360 pixels up; names appear from 44 rem on.
+# Sizes are in rem: the drawing area's (width, height) on screens from 360 pixels up to 44 rem, and on wider ones.
 NARROW = ((15.8, 13.0), (18.0, 13.0), (25.0, 13.0), (33.0, 14.0))
 WIDE = ((37.0, 14.9), (40.0, 17.5), (42.0, 20.0))
-DOT, LINE, NUMBER, LETTER = 0.36, 0.8, 0.46, 0.42
+DOT, LINE, LETTER = 0.36, 0.8, 0.43
 LONGEST_NAME = 28
+REACHES = (0.5, 1.0, 1.6, 2.3, 3.1)
+ANGLES = (0, 180, 45, 135, -45, -135, 90, -90, 20, 160, -20, -160, 70, 110, -70, -110)
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A label's place: ``dx`` and ``dy`` (up) in rem from its point to the label's near edge or, in the ``mid``, its
-    centre; ``named`` where there is room for the name and not for the number alone. ``far`` asks for a leading line.
+    """A label's text and place: ``dx`` and ``dy`` (up) in rem from its point to the label's near edge or, in the
+    ``mid``, its centre. ``far`` asks for a leading line.
     """
 
-    side: Literal["east", "west", "mid"]
+    text: str
+    side: Side
     dx: float
     dy: float
-    named: bool
     far: bool
 
     @property
@@ -51,72 +57,94 @@ def pareto_front(points: Sequence[tuple[float, float]], better: Literal["more", 
     return tuple((cost, sign * quality) in front for cost, quality in points)
 
 
-def staircase(places: Iterable[tuple[float, float]]) -> str:
-    """SVG path (100 x 100, y down) of the best quality to be had for a cost, from front points in percent (y up)."""
-    steps = sorted(set(places))
-    return "".join(
-        f"M{x:g} {100 - y:g}" if number == 0 else f"H{x:g}V{round(100 - y, 2):g}" for number, (x, y) in enumerate(steps)
-    ) + ("H100" if steps else "")
+def staircase(places: Iterable[tuple[float, float]]) -> list[Box]:
+    """The lines of the best quality to be had for a cost, from front points (percent, y up), cheapest first.
 
-
-def place_labels(points: Sequence[tuple[float, float]], labels: Sequence[str], first: Sequence[bool]) -> list[Spot]:
-    """A spot for the number of each point (positions in percent), and for its name where ``first`` is true.
-
-    Points come in the order of their numbers. A spot is free if the label meets no dot and no label on any of the
-    screen sizes above; names give way to numbers, and where nothing is free the least crowded spot is taken.
+    Each point's line runs to the next point's cost and then to its quality, the last one's to the right edge.
     """
-    sizes = (*NARROW, *WIDE)
-    taken = [[_dot_box(point, size) for point in points] for size in sizes]
+    steps = sorted(set(places))
+    lines: list[Box] = []
+    for (x, y), (next_x, next_y) in pairwise(steps):
+        lines += [(x, next_x, y, y), (next_x, next_x, min(y, next_y), max(y, next_y))]
+    return lines + [(x, 100.0, y, y) for x, y in steps[-1:]]
+
+
+def place_labels(
+    points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Box], sizes: Sequence[Size]
+) -> list[Spot]:
+    """A spot for the label of each point (positions in percent): its name or, where that is empty or long, its number.
+
+    Points are numbered from 1. A spot is free if the label and its leading line meet no dot, no other label and none
+    of the ``lines`` (in percent) on any of the ``sizes``. Named points choose first; a name that finds no free spot
+    gives way to the number, and a number takes the least crowded spot where none is free.
+    """
+    taken = [[*(_dot_box(point, size) for point in points), *(_scaled(line, size) for line in lines)] for size in sizes]
     spots: dict[int, Spot] = {}
-    for index in sorted(range(len(points)), key=lambda index: not first[index]):
-        best, least, boxes = None, math.inf, []
-        for spot in _tries(first[index] and len(labels[index]) <= LONGEST_NAME):
-            here = [_label_box(points[index], spot, str(index + 1), labels[index], size) for size in sizes]
-            crowding = sum(map(_crowding, here, taken, sizes))
-            if crowding < least:
-                best, least, boxes = spot, crowding, here
-            if not least:
-                break
-        assert best is not None
-        spots[index] = best
-        for obstacles, box in zip(taken, boxes, strict=True):
-            obstacles.append(box)
+    for index in sorted(range(len(points)), key=lambda index: not names[index]):
+        texts = [names[index]] if 0 < _columns(names[index]) <= LONGEST_NAME else []
+        tries = [_spot(text, r, a) for text in (*texts, str(index + 1)) for r in REACHES for a in ANGLES]
+        spots[index], boxes = _best(tries, points[index], sizes, taken)
+        for obstacles, more in zip(taken, boxes, strict=True):
+            obstacles.extend(more)
     return [spots[index] for index in range(len(points))]
 
 
-def _tries(named: bool) -> list[Spot]:
-    """Candidates in order of liking: nearest first, beside before above; with the name before without it."""
-    made = []
-    for with_name in (True, False) if named else (False,):
-        for reach in (0.5, 0.95, 1.5, 2.2):
-            far, slant = reach > 0.5, 0.75 * reach
-            made += [Spot("east", reach, 0.0, with_name, far), Spot("west", -reach, 0.0, with_name, far)]
-            made += [Spot(side, dx, dy, with_name, far) for dy in (slant, -slant) for side, dx in _diagonals(slant)]
-            made += [Spot("mid", 0.0, dy, with_name, far) for dy in (reach + 0.3, -reach - 0.3)]
-    return made
+def _best(
+    tries: Sequence[Spot], point: tuple[float, float], sizes: Sequence[Size], taken: Sequence[Sequence[Box]]
+) -> tuple[Spot, list[list[Box]]]:
+    """The first free spot, or the least crowded one, with what it takes on each size."""
+    best, least, boxes = tries[0], math.inf, []
+    for spot in tries:
+        here = [[_label_box(point, spot, size), *_lead_boxes(point, spot, size)] for size in sizes]
+        crowding = sum(map(_crowding, here, taken, sizes))
+        if crowding < least and (crowding == 0 or spot.text == tries[-1].text):
+            best, least, boxes = spot, crowding, here
+        if not least:
+            break
+    return best, boxes
 
 
-def _diagonals(slant: float) -> tuple[tuple[Literal["east", "west"], float], ...]:
-    return ("east", slant), ("west", -slant)
+def _spot(text: str, reach: float, angle: int) -> Spot:
+    across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    side: Side = "east" if across > 0.1 else "west" if across < -0.1 else "mid"
+    dy = reach * up + (math.copysign(LINE / 2, up) if side == "mid" else 0.0)
+    return Spot(text, side, round(reach * across, 2), round(dy, 2), reach > REACHES[0])
 
 
-def _crowding(box: Box, taken: Sequence[Box], size: tuple[float, float]) -> int:
-    outside = box[0] < -0.4 or box[1] > size[0] + 0.9 or box[2] < 0.0 or box[3] > size[1] + 0.6
-    return 4 * outside + sum(_meet(box, other) for other in taken)
+def _crowding(boxes: Sequence[Box], taken: Sequence[Box], size: Size) -> int:
+    """How many things the boxes meet; a label that leaves the drawing counts for more than a hundred."""
+    label = boxes[0]
+    outside = label[0] < -0.4 or label[1] > size[0] + 0.9 or label[2] < 0.0 or label[3] > size[1] + 0.6
+    return 100 * outside + sum(_meet(box, other) for box in boxes for other in taken)
 
 
-def _label_box(point: tuple[float, float], spot: Spot, number: str, name: str, size: tuple[float, float]) -> Box:
+def _label_box(point: tuple[float, float], spot: Spot, size: Size) -> Box:
     x, y = point[0] * size[0] / 100 + spot.dx, point[1] * size[1] / 100 + spot.dy
-    width = LETTER * _columns(name) if spot.named and size in WIDE else NUMBER * len(number)
+    width = LETTER * _columns(spot.text)
     left = {"east": x, "west": x - width, "mid": x - width / 2}[spot.side]
     return left, left + width, y - LINE / 2, y + LINE / 2
+
+
+def _lead_boxes(point: tuple[float, float], spot: Spot, size: Size) -> list[Box]:
+    """The leading line as a few small boxes, outside its own dot."""
+    if not spot.far:
+        return []
+    x, y = point[0] * size[0] / 100, point[1] * size[1] / 100
+    along = [(x + part * spot.dx, y + part * spot.dy) for part in (0.5, 0.7, 0.9)]
+    return [(x - 0.06, x + 0.06, y - 0.06, y + 0.06) for x, y in along]
+
+
+def _scaled(line: Box, size: Size) -> Box:
+    """A line in percent as a thin box in rem."""
+    across, up = size[0] / 100, size[1] / 100
+    return line[0] * across - 0.03, line[1] * across + 0.03, line[2] * up - 0.03, line[3] * up + 0.03
 
 
 def _columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _dot_box(point: tuple[float, float], size: tuple[float, float]) -> Box:
+def _dot_box(point: tuple[float, float], size: Size) -> Box:
     x, y = point[0] * size[0] / 100, point[1] * size[1] / 100
     return x - DOT, x + DOT, y - DOT, y + DOT
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from paribus.lab.results import ContrastResult, Panel
 from paribus.report.forest import panel_text
-from paribus.report.formatting import MISSING, Unit, digits_of, show, show_bare, show_interval, unit_of
+from paribus.report.formatting import MISSING, Unit, decimals_of, show, show_bare, show_interval, unit_of
 from paribus.report.heat import (
     Better,
     Colour,
@@ -153,7 +153,10 @@ def maps(panel: Panel) -> Maps:
     for row in panel.rows:
         facets.setdefault(str(row["facet"]), {})[str(row["x"]), str(row["y"])] = row
     columns, rows = (list(dict.fromkeys(str(row[axis]) for row in panel.rows)) for axis in ("x", "y"))
-    made = tuple((heading(facet), _map(cells, (columns, rows), panel.y_title)) for facet, cells in facets.items())
+    made = tuple(
+        (heading(facet), _map(cells, (columns, rows), (panel.x_title, panel.y_title)))
+        for facet, cells in facets.items()
+    )
     alarm, alarmed = _alarm(panel.rows)
     return Maps(made, alarm, alarmed)
 
@@ -198,20 +201,22 @@ def _colours(
 def _column(
     name: str, column: Sequence[Entry], colour: Colour, rows: Sequence[str], unit: Unit, better: Better
 ) -> list[Cell]:
-    """The cells of one column; digits and standings are its own."""
-    digits = digits_of((entry.value, entry.low, entry.high) for entry in column)
+    """The cells of one column; decimals and standings are its own."""
+    decimals = decimals_of((entry.low, entry.high) for entry in column)
     ranked = zip(rows, column, standings(column, better), strict=True)
-    return [_cell(entry, (name, row), colour, standing, unit, digits) for row, entry, standing in ranked]
+    return [_cell(entry, (name, row), colour, standing, unit, decimals) for row, entry, standing in ranked]
 
 
-def _cell(entry: Entry, place: tuple[str, str], colour: Colour, standing: Standing, unit: Unit, digits: int) -> Cell:
+def _cell(
+    entry: Entry, place: tuple[str, str], colour: Colour, standing: Standing, unit: Unit, decimals: int | None
+) -> Cell:
     if entry.value is None:
         return Cell(MISSING, "", 0, "none", "")
     side, strength = colour(entry.value)
-    text = show_bare(entry.value, unit, digits) if entry.label is None else entry.label
-    interval = "" if entry.low is None else show_interval(entry.low, entry.high, unit, digits)
+    text = show_bare(entry.value, unit, decimals) if entry.label is None else entry.label
+    interval = "" if entry.low is None else show_interval(entry.low, entry.high, unit, decimals)
     said = {"best": ", best of its column", "tied": ", interval overlaps the best one's", "": ""}[standing]
-    hint = f"{place[0]}, {place[1]}: {show(entry.value, unit, digits)} {interval}".rstrip() + said
+    hint = f"{place[0]}, {place[1]}: {show(entry.value, unit, decimals)} {interval}".rstrip() + said
     return Cell(text, interval, strength, side, hint + (f", {entry.mark}" if entry.mark else ""), standing, entry.mark)
 
 
@@ -225,10 +230,12 @@ def _note(rows: Sequence[tuple[Heading, Sequence[Cell]]], unit: Unit, better: Be
 
 
 def _map(
-    cells: Mapping[tuple[str, str], Mapping[str, Any]], names: tuple[Sequence[str], Sequence[str]], y_title: str
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    names: tuple[Sequence[str], Sequence[str]],
+    titles: tuple[str, str],
 ) -> Heatmap:
     entries = [[_share_entry(cells.get((x, y))) for x in names[0]] for y in names[1]]
-    return heatmap_of(entries, names, "share", ("", y_title), ends=(0.0, 1.0))
+    return heatmap_of(entries, names, "share", titles, ends=(0.0, 1.0))
 
 
 def _share_entry(row: Mapping[str, Any] | None) -> Entry:
@@ -240,15 +247,15 @@ def _share_entry(row: Mapping[str, Any] | None) -> Entry:
 
 
 def _alarm(rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """``dead in 2 of 72 cells: law in 2 (code), ...`` for each mark; or that none is marked, if rows have marks."""
+    """``2 of 72 cells dead: law in layer 2 (code), ...`` for each mark; or that none is marked, if rows have marks."""
     if not any("mark" in row for row in rows):
         return "", False
     marked: dict[str, list[str]] = {}
     for row in rows:
         if row.get("mark"):
             marked.setdefault(str(row["mark"]), []).append(f"{row['x']} in {row['y']} ({row['facet']})")
-    said = [f"{mark} in {len(places)} of {len(rows)} cells: {_listed(places)}" for mark, places in marked.items()]
-    return ("; ".join(said) + ".", True) if said else (f"None of {len(rows)} cells is marked.", False)
+    said = [f"{len(places)} of {len(rows)} cells {mark}: {_listed(places)}" for mark, places in marked.items()]
+    return ("; ".join(said) + ".", True) if said else (f"None of {len(rows)} cells raises an alarm.", False)
 
 
 def _listed(places: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paribus.lab.results import ContrastResult, Estimate, StudyResult
-from paribus.report.formatting import MISSING, Unit, currency_name, difference_unit, show, show_cost, show_interval
+from paribus.report.formatting import MISSING, Unit, currency_name, difference_unit, show_cost, show_estimate
 from paribus.report.writing import is_language, writing_of
 
 _COSTS = ("tokens", "generated_tokens", "flops", "body_flops", "seconds")
@@ -44,11 +44,8 @@ def _cell(estimate: Estimate | None, unit: Unit) -> dict[str, str]:
     if estimate is None:
         return {"text": MISSING, "interval": "", "sign": ""}
     sign = "up" if estimate.low > 0 else "down" if estimate.high < 0 else ""
-    return {
-        "text": show(estimate.value, unit),
-        "interval": show_interval(estimate.low, estimate.high, unit),
-        "sign": sign,
-    }
+    text, interval = show_estimate(estimate.value, estimate.low, estimate.high, unit)
+    return {"text": text, "interval": interval, "sign": sign}
 
 
 def _costs(result: StudyResult, steps: Sequence[ContrastResult]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from paribus.report.formatting import show_plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 # What HTML forbids or a file cannot encode: C0 controls (but tab and line ends), DEL and C1, surrogates, noncharacters.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -38,6 +39,13 @@ def render_page(template: str, **values: Any) -> str:
 def clean(text: str) -> str:
     """Control characters become their visible pictures (U+2400 ...); what cannot be written becomes U+FFFD."""
     return _UNWRITABLE.sub("\ufffd", _CONTROLS.sub(lambda match: chr(0x2400 + ord(match[0])), text))
+
+
+def breakable(text: str) -> "Markup":
+    """Escaped text in which a name like ``merge_linear.weight`` may be broken after its joints rather than anywhere."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_./])(?=[^\W\d_]{2})", r"\1<wbr>", str(escape(text))))
 
 
 def write_page(text: str, path: Path) -> Path:
@@ -90,4 +98,5 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     made.filters["plain"] = show_plain
+    made.filters["breakable"] = breakable
     return made

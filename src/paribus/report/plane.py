@@ -11,8 +11,8 @@ from typing import Any
 from paribus.lab.results import Panel
 from paribus.report.axes import Axis, axis_over, log_axis_over
 from paribus.report.forest import panel_text
-from paribus.report.formatting import Unit, digits_of, show, show_interval, unit_of
-from paribus.report.front import Spot, pareto_front, place_labels, staircase
+from paribus.report.formatting import Unit, decimals_of, show, show_interval, unit_of
+from paribus.report.front import NARROW, WIDE, Box, Spot, pareto_front, place_labels, staircase
 from paribus.report.grids import SERIES_COLOURS
 from paribus.report.heat import Better
 
@@ -56,7 +56,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Point:
-    """A numbered point with its vertical interval, the place of its label, and the texts of its line in the key.
+    """A numbered point with its vertical interval, and the texts of its line in the key.
 
     ``beaten``: another point costs no more and is at least as good (never where the panel ranks nothing).
     """
@@ -71,14 +71,17 @@ class Point:
     y_text: str
     interval: str
     beaten: bool
-    spot: Spot
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """Numbered points and their key; ``front`` is SVG path data of the Pareto front, empty where nothing is ranked."""
+    """Numbered points and their key; ``front`` is SVG path data of the Pareto front, empty where nothing is ranked.
+
+    ``labels`` holds the points' labels for "narrow" and for "wide" screens.
+    """
 
     points: tuple[Point, ...]
+    labels: tuple[tuple[str, list[Spot]], ...]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     log: bool
@@ -123,15 +126,27 @@ def scatter(panel: Panel) -> Scatter:
     y_axis = axis_over(ends, unit=units[1])
     places = [(x_axis.at(row["x"]), y_axis.at(row["y"])) for row in panel.rows]
     best = _front(panel)
-    spots = place_labels(places, [str(row["label"]) for row in panel.rows], [bool(panel.better) and on for on in best])
-    digits = digits_of((row["y"], row.get("low"), row.get("high")) for row in panel.rows)
+    steps = staircase(place for place, on in zip(places, best, strict=True) if on) if panel.better else []
+    decimals = decimals_of((row.get("low"), row.get("high")) for row in panel.rows)
     points = tuple(
-        _point(number, row, (x_axis, y_axis), units, digits, not on, spot)
-        for number, (row, on, spot) in enumerate(zip(panel.rows, best, spots, strict=True), start=1)
+        _point(number, row, (x_axis, y_axis), units, decimals, not on)
+        for number, (row, on) in enumerate(zip(panel.rows, best, strict=True), start=1)
     )
-    steps = staircase(place for place, on in zip(places, best, strict=True) if on) if panel.better else ""
+    labels = _labels(points, bool(panel.better), steps)
     ticks = x_axis.labels(units[0]), y_axis.labels(units[1])
-    return Scatter(points, *ticks, log, panel.x_title, panel.y_title, steps, panel.better)
+    return Scatter(points, labels, *ticks, log, panel.x_title, panel.y_title, _path(steps), panel.better)
+
+
+def _labels(points: Sequence[Point], ranked: bool, steps: Sequence[Box]) -> tuple[tuple[str, list[Spot]], ...]:
+    """Numbers for narrow screens; on wide ones the points of the front carry their names."""
+    places = [(point.x, point.y) for point in points]
+    stems = [(p.x, p.x, p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    nameless = [""] * len(points)
+    names = [point.label if ranked and not point.beaten else "" for point in points]
+    return (
+        ("narrow", place_labels(places, nameless, [*steps, *stems], NARROW)),
+        ("wide", place_labels(places, names, [*steps, *stems], WIDE)),
+    )
 
 
 def thin(points: Sequence[tuple[float, float | None]], most: int = MOST_POINTS) -> list[tuple[float, float | None]]:
@@ -200,14 +215,18 @@ def _front(panel: Panel) -> tuple[bool, ...]:
     return pareto_front([(row["x"], row["y"]) for row in panel.rows], panel.better)
 
 
+def _path(lines: Sequence[Box]) -> str:
+    """SVG path data of lines in percent (y down in the drawing)."""
+    return "".join(f"M{_trim(x)} {_trim(100 - y)}L{_trim(x2)} {_trim(100 - y2)}" for x, x2, y, y2 in lines)
+
+
 def _point(
     number: int,
     row: Mapping[str, Any],
     axes: tuple[Axis, Axis],
     units: tuple[Unit, Unit],
-    digits: int,
+    decimals: int | None,
     beaten: bool,
-    spot: Spot,
 ) -> Point:
     low, high = row.get("low"), row.get("high")
     return Point(
@@ -218,10 +237,9 @@ def _point(
         None if low is None else axes[1].at(low),
         None if high is None else axes[1].at(high),
         show(row["x"], units[0]),
-        show(row["y"], units[1], digits),
-        "" if low is None else show_interval(low, high, units[1], digits),
+        show(row["y"], units[1], decimals),
+        "" if low is None else show_interval(low, high, units[1], decimals),
         beaten,
-        spot,
     )
 
 

@@ -13,10 +13,11 @@ from paribus.report.formatting import (
     NO_BREAK,
     Unit,
     currency_name,
+    decimals_of,
     difference_unit,
     show,
     show_cost,
-    show_interval,
+    show_estimate,
     show_p,
     show_plain,
     show_ratio,
@@ -80,10 +81,8 @@ def contrast_sentence(contrast: ContrastResult, units: Mapping[str, Unit]) -> st
     pair = f"{contrast.arm} scores {'above' if difference.value > 0 else 'below'} {contrast.baseline}"
     if difference.low <= 0 <= difference.high:
         pair = f"{contrast.arm} and {contrast.baseline} are not told apart"
-    return (
-        f"{pair} on {measure_name(contrast.measure)}: {show(difference.value, unit)} "
-        f"{show_interval(difference.low, difference.high, unit)}, Holm p{NO_BREAK}{show_p(contrast.p_holm)}"
-    )
+    value, interval = show_estimate(difference.value, difference.low, difference.high, unit)
+    return f"{pair} on {measure_name(contrast.measure)}: {value} {interval}, Holm p{NO_BREAK}{show_p(contrast.p_holm)}"
 
 
 def arms_table(result: StudyResult) -> dict[str, Any]:
@@ -123,30 +122,38 @@ def budget_table(result: StudyResult) -> dict[str, Any]:
 def measures_table(result: StudyResult, units: Mapping[str, Unit]) -> dict[str, Any]:
     """Arms by measure over all languages."""
     measures = list(dict.fromkeys(measure for arm in result.arms for measure in arm.measures))
-    rows = [
-        (
-            arm.name,
-            [_measured(arm.measures.get(measure, {}).get(EVERY_LANGUAGE), units[measure]) for measure in measures],
-        )
-        for arm in result.arms
-    ]
+    columns = {name: [arm.measures.get(name, {}).get(EVERY_LANGUAGE) for arm in result.arms] for name in measures}
+    texts = [_measured(column, units[measure]) for measure, column in columns.items()]
+    rows = [(arm.name, [column[number] for column in texts]) for number, arm in enumerate(result.arms)]
     estimates = [e for arm in result.arms for by_language in arm.measures.values() for e in by_language.values()]
     return {"names": [measure_name(m) for m in measures], "rows": rows, "level": level_text(estimates)}
 
 
 def contrasts_section(result: StudyResult, units: Mapping[str, Unit]) -> dict[str, Any]:
-    """The forest of differences per measure, the full table, and differences by language."""
+    """Forests and table rows by family of contrasts, and differences by language."""
     by_measure: dict[str, list[ContrastResult]] = {}
     for contrast in result.contrasts:
         if contrast.by_language:
             by_measure.setdefault(contrast.measure, []).append(contrast)
+    families = {
+        family: [contrast for contrast in result.contrasts if contrast.family == family]
+        for family in dict.fromkeys(contrast.family for contrast in result.contrasts)
+    }
     return {
         "level": level_text(contrast.difference for contrast in result.contrasts),
-        "forests": [(measure_name(m), chart) for m, chart in contrast_forests(result.contrasts, units)],
-        "rows": [_contrast_row(contrast, units) for contrast in result.contrasts],
+        "families": [_family(family, members, units) for family, members in families.items()],
         "by_language": [
             (measure_name(m), language_differences(cs, difference_unit(units[m]))) for m, cs in by_measure.items()
         ],
+    }
+
+
+def _family(family: str, contrasts: Sequence[ContrastResult], units: Mapping[str, Unit]) -> dict[str, Any]:
+    """Contrasts whose p-values were corrected together: their forests (an axis per measure) and their table rows."""
+    return {
+        "name": family,
+        "forests": [(measure_name(m), chart) for m, chart in contrast_forests(contrasts, units)],
+        "rows": [_contrast_row(contrast, units) for contrast in contrasts],
     }
 
 
@@ -214,23 +221,25 @@ def _amount(currency: str, value: float | None, base: float | None) -> dict[str,
     return {"text": show_cost(currency, value), "ratio": show_ratio(value / base) if base else ""}
 
 
-def _measured(estimate: Estimate | None, unit: Unit) -> dict[str, str]:
-    if estimate is None:
-        return {"text": MISSING, "interval": ""}
-    return {"text": show(estimate.value, unit), "interval": show_interval(estimate.low, estimate.high, unit)}
+def _measured(column: Sequence[Estimate | None], unit: Unit) -> list[dict[str, str]]:
+    """A column of estimates as text, all with the same decimals."""
+    decimals = decimals_of((e.low, e.high) for e in column if e is not None)
+    shown = [(MISSING, "") if e is None else show_estimate(e.value, e.low, e.high, unit, decimals) for e in column]
+    return [{"text": text, "interval": interval} for text, interval in shown]
 
 
 def _contrast_row(contrast: ContrastResult, units: Mapping[str, Unit]) -> dict[str, Any]:
     unit = difference_unit(units[contrast.measure])
     difference = contrast.difference
+    value, interval = show_estimate(difference.value, difference.low, difference.high, unit)
     return {
         "anchor": anchor("contrast", contrast.name),
         "name": contrast.name,
         "pair": f"{contrast.arm} {MINUS} {contrast.baseline}",
         "measure": measure_name(contrast.measure),
         "declared": _declared(contrast, unit),
-        "difference": show(difference.value, unit),
-        "interval": show_interval(difference.low, difference.high, unit),
+        "difference": value,
+        "interval": interval,
         "n": f"{difference.n:,}",
         "p": show_p(contrast.p_value),
         "holm": show_p(contrast.p_holm),

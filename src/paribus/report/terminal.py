@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from paribus.lab.results import Panel, StudyResult, Verdict
 from paribus.report import sections
 from paribus.report.forest import ladder
-from paribus.report.formatting import difference_unit, show, show_interval
+from paribus.report.formatting import difference_unit, show_estimate
 from paribus.report.page import clean
 from paribus.report.panels import check_panel
 from paribus.report.scoreboard import VERDICTS, ScoreboardRow, cost_facts
@@ -72,8 +72,9 @@ def _differences(row: ScoreboardRow) -> "Text":
     lines = []
     for contrast in row.contrasts:
         unit = difference_unit(row.units.get(contrast.measure, "number"))
-        d = contrast.difference
-        lines.append(f"{contrast.name}: {show(d.value, unit)} {show_interval(d.low, d.high, unit)}")
+        difference = contrast.difference
+        value, interval = show_estimate(difference.value, difference.low, difference.high, unit)
+        lines.append(f"{contrast.name}: {value} {interval}")
     return _text("\n".join(lines))
 
 
