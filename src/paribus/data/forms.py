@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from paribus.errors import ConfigError
 from paribus.languages import get
-from paribus.records import Completion, Example, PreferencePair, Prompt
+from paribus.records import Completion, Document, Example, PreferencePair, Prompt
 from paribus.records.reading import check_id, json_object, validated
 from paribus.records.rows import NOTHING, BadRow, Told
 
-R = TypeVar("R", Example, Prompt, PreferencePair, Completion)
+R = TypeVar("R", Example, Prompt, PreferencePair, Completion, Document)
 Fields = dict[str, Any]
 Turn = dict[str, Any]
 
@@ -50,6 +50,7 @@ class Converter(Generic[R]):
     form       a form's name; without one, that of the first row whose columns fit exactly one
     language   that of rows that carry none
     languages  rows in others give None instead of a record
+    defaults   values of fields that a row has no column for
     refused    what was wrong with the columns, when they fitted no form or several
     """
 
@@ -57,6 +58,7 @@ class Converter(Generic[R]):
     language: str | None = None
     languages: Collection[str] | None = None
     form: str | None = None
+    defaults: Fields = field(default_factory=dict)
     refused: str = ""
     _form: Form | None = None
     _seen: set[str] = field(default_factory=set)
@@ -114,7 +116,8 @@ class Converter(Generic[R]):
 
     def _fields(self, name: str, row: Fields, form: Form, column: str | None, language: str) -> Fields:
         own: Fields = {key: row[key] for key in _COPIED if key in row and key in self.kind.model_fields}
-        fields: Fields = {"id": _name(self.kind, row, language) or name, "language": language, **own, **form.read(row)}
+        named = {"id": _name(self.kind, row, language) or name, "language": language}
+        fields: Fields = {**self.defaults, **named, **own, **form.read(row)}
         if self.kind is PreferencePair:
             fields["prompt_id"] = str(row.get("prompt_id", fields["id"]))
         used = {*form.needs, *fields, column, "meta"}
@@ -125,7 +128,7 @@ class Converter(Generic[R]):
         return fields
 
 
-_COPIED = ("task", "source", "margin", "finish", "tokens", "score")
+_COPIED = ("task", "source", "domain", "margin", "finish", "tokens", "score")
 """Columns taken as they are by the records that have such a field."""
 
 
@@ -269,6 +272,10 @@ FORMS: Mapping[type, tuple[Form, ...]] = {
     PreferencePair: (
         Form("preference", ("prompt", *_SIDES), _preference),
         Form("implicit-preference", _SIDES, _implicit, lacks=("prompt",)),
+    ),
+    Document: (
+        Form("text", ("text",), lambda row: {"text": row["text"]}),
+        Form("content", ("content",), lambda row: {"text": row["content"]}, lacks=("text",)),
     ),
     Completion: (Form("completion", ("prompt_id", "model", "text"), _completion),),
 }

@@ -4,7 +4,7 @@ The form of the rows is recognised from their columns (``forms.py`` lists them);
 value and what was expected. Rows without an id are named by file and row number, so names stay while files do.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -48,7 +48,7 @@ def load_examples(source: str | Path, **options: Unpack[LoadOptions]) -> list[Ex
     Raises ``DataError`` for a source or split that is not there, columns of no known form, a bad row (on ``fail``), and
     when no row is left; ``ConfigError`` for an unknown language code.
     """
-    return _load(source, Example, options)
+    return load_records(source, Example, options)
 
 
 def load_prompts(source: str | Path, **options: Unpack[LoadOptions]) -> list[Prompt]:
@@ -57,7 +57,7 @@ def load_prompts(source: str | Path, **options: Unpack[LoadOptions]) -> list[Pro
     Rows with a ``question_id`` and no id (prompt sets with the same questions in many languages) are named
     ``<question_id>/<language>``.
     """
-    return _load(source, Prompt, options)
+    return load_records(source, Prompt, options)
 
 
 def load_pairs(source: str | Path, **options: Unpack[LoadOptions]) -> list[PreferencePair]:
@@ -65,19 +65,24 @@ def load_pairs(source: str | Path, **options: Unpack[LoadOptions]) -> list[Prefe
 
     Pairs without a margin take ``score_chosen - score_rejected`` where these are columns. Errors as ``load_examples``.
     """
-    return _load(source, PreferencePair, options)
+    return load_records(source, PreferencePair, options)
 
 
 def load_completions(source: str | Path, **options: Unpack[LoadOptions]) -> list[Completion]:
     """Models' answers: prompt_id, model, text, and a score where there is one. Errors as ``load_examples``."""
-    return _load(source, Completion, options)
+    return load_records(source, Completion, options)
 
 
-def _load(source: str | Path, kind: type[R], options: LoadOptions) -> list[R]:
+def load_records(
+    source: str | Path, kind: type[R], options: LoadOptions, defaults: Mapping[str, str] | None = None
+) -> list[R]:
+    """Rows of any kind that ``forms.py`` knows; ``defaults`` fill fields that a row has no column for."""
     unknown = sorted(set(options) - set(LoadOptions.__annotations__))
     if unknown:
         raise TypeError(f"There is no option {unknown[0]!r}; the options are {', '.join(LoadOptions.__annotations__)}.")
-    converter = Converter(kind, options.get("language"), options.get("languages"), options.get("form"))
+    converter = Converter(
+        kind, options.get("language"), options.get("languages"), options.get("form"), dict(defaults or {})
+    )
     report = options.get("report") or ReadReport()
     records = list(islice(_records(source, converter, options, report), options.get("limit")))
     if not records:
