@@ -32,7 +32,7 @@ BACKENDS: tuple[Backend, ...] = (
     "grouped_mm",
     "loop",
     "dense",
-)  # in the order of preference where they are equally quick
+)  # the first wins where they are equally quick
 
 
 class Experts(nn.Module):

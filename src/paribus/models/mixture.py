@@ -299,7 +299,7 @@ class MixtureModel(MixturePreTrainedModel):
         if past_key_values is None and wants_cache:
             past_key_values = DynamicCache(config=self.config)
         x_BTD, routing = self._run(
-            x_BTD * self.config.embedding_scale,
+            self._scaled(x_BTD),
             tables=self.rotary(position_ids, x_BTD.dtype),
             attention_mask=mask,
             past_key_values=past_key_values,
@@ -314,6 +314,11 @@ class MixtureModel(MixturePreTrainedModel):
             router_logits=logits if output_routing and logits else None,
             attention_gates=gates if output_routing and gates else None,
         )
+
+    def _scaled(self, x_BTD: Tensor) -> Tensor:
+        """The scale is rounded to the type of the embeddings, as Gemma was trained: sqrt(3072) is 55.5 in bf16."""
+        scale = self.config.embedding_scale
+        return x_BTD if scale == 1 else x_BTD * torch.full((), scale, dtype=x_BTD.dtype, device=x_BTD.device)
 
     def _run(self, x_BTD: Tensor, **kwargs: Any) -> tuple[Tensor, list[Routing]]:
         routing = []
@@ -391,7 +396,9 @@ class MixtureForCausalLM(MixturePreTrainedModel, GenerationMixin):
         places = (input_ids, attention_mask, position_ids, past_key_values, inputs_embeds)
         outputs = self.model(*places, use_cache=use_cache, **routing, **kwargs)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits_BTV = self.lm_head(outputs.last_hidden_state[:, kept]) * self.config.logit_scale
+        logits_BTV = self.lm_head(outputs.last_hidden_state[:, kept])
+        if self.config.logit_scale != 1:  # a copy of the logits is the largest tensor of a small model
+            logits_BTV = logits_BTV * self.config.logit_scale
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits_BTV, labels=labels, vocab_size=self.config.vocab_size, **kwargs)

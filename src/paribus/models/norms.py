@@ -29,7 +29,7 @@ class Norm(nn.Module):
 
 
 class HeadNorm(Norm):
-    """Of queries or keys (..., experts, heads, A): a weight per expert (RMSNorm, Qwen3) or per head (LayerNorm, Cohere)."""
+    """Of queries or keys (..., experts, heads, A): a weight per expert ("rms", Qwen3) or per head ("layer", Cohere)."""
 
     def __init__(self, kind: str, experts: int, heads: int, width: int, eps: float) -> None:
         super().__init__(kind, (experts, width) if kind == "rms" else (experts, heads, width), eps)
