@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paribus.weights import checkpoint as checkpoint_module
 from paribus.weights import upcycle, weights_hash
-from paribus.weights.upcycling_reading import round_once
+from paribus.weights.recipes import round_once
 
 LAYER = "model.layers.1."
 H, K, A, D, F = 4, 2, 6, 16, 24

@@ -13,7 +13,8 @@ import hashlib
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,12 @@ from paribus.weights.checkpoint import Checkpoint
 from paribus.weights.companions import TOKENIZER, copy_files
 from paribus.weights.compatibility import check_compatible
 from paribus.weights.families import Architecture, read_architecture
-from paribus.weights.fingerprint import TensorHashes
 from paribus.weights.merging import peak_memory
 from paribus.weights.publishing import published
-from paribus.weights.upcycling_plan import Recipe, expert_width, plan
-from paribus.weights.upcycling_reading import Reader, blocks
+from paribus.weights.recipes import Reader, Recipe, planned_tensors, write_recipes
+from paribus.weights.upcycling_plan import expert_width, plan
 from paribus.weights.upcycling_settings import AttentionGates, FfnGates, UpcycleSettings, Variant
-from paribus.weights.writing import Planned, ShardWriter, plan_shards, size_in_bytes
+from paribus.weights.writing import Planned, size_in_bytes
 
 if TYPE_CHECKING:
     from paribus.models.mixture import MixtureConfig
@@ -56,7 +56,10 @@ class UpcycledPiece(BaseModel):
 
 
 class UpcycledTensor(BaseModel):
-    """One tensor of the mixture and where it is from: ``copied``, ``averaged`` or ``drawn`` (routers)."""
+    """One tensor of the mixture and its ``origin``: ``copied``, ``averaged`` (some or all of its pieces), or ``drawn``.
+
+    Routers are drawn, with the report's ``router_std`` and ``router_seed``; they have no pieces.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -144,7 +147,6 @@ def upcycle(
         ModelError: a source that cannot be read or expressed (with the reason), or sources that do not fit together
             (all differences listed).
     """
-    started = time.monotonic()
     settings = UpcycleSettings(
         variant=variant,
         models=len(models),
@@ -161,70 +163,47 @@ def upcycle(
         load_balance_coefficient=load_balance_coefficient,
         router_z_coefficient=router_z_coefficient,
     )
-    wanted = dtype_named(dtype) if dtype is not None else None
+    job = _Job(settings, dtype, size_in_bytes(shard_size), tuple(ignore_config))
     with ExitStack() as stack:
         sources = [stack.enter_context(Checkpoint(path)) for path in models]
-        check_compatible(sources, any_dtype=dtype is not None, ignore_config=ignore_config)
-        dense = read_architecture(sources[seed_model])
-        recipes = plan(dense, settings.assignment())
-        planned = _planned(recipes, sources[0], wanted)
+        return job.run(sources, Path(out))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to make, once the settings are known to be sound."""
+
+    settings: UpcycleSettings
+    dtype: str | None
+    shard_limit: int
+    ignore_config: tuple[str, ...]
+
+    def run(self, sources: Sequence[Checkpoint], out: Path) -> UpcycleReport:
+        started, settings = time.monotonic(), self.settings
+        check_compatible(sources, any_dtype=self.dtype is not None, ignore_config=self.ignore_config)
+        dense = read_architecture(sources[settings.seed_model])
+        recipes, readers = plan(dense, settings.assignment()), [Reader(source) for source in sources]
+        planned = planned_tensors(recipes, sources[0], dtype_named(self.dtype) if self.dtype is not None else None)
         config = _mixture_config(dense, settings, planned[0].torch_dtype)
-        with published(Path(out)) as folder:
-            facts = _write(recipes, planned, sources, settings, folder, size_in_bytes(shard_size))
+        draw = partial(drawn_router, std=settings.router_std, seed=settings.router_seed)
+        with published(out) as folder:
+            written = write_recipes(recipes, planned, readers, folder, shard_limit=self.shard_limit, fill=draw)
             config.save_pretrained(folder)
             report = UpcycleReport(
-                variant=variant,
-                settings=settings.used() | {"dtype": dtype},
+                variant=settings.variant,
+                settings=settings.used() | {"dtype": self.dtype},
                 sources=tuple(str(source.path) for source in sources),
-                companions=tuple(copy_files(TOKENIZER, [sources[seed_model], *sources], folder)),
+                source_hashes=tuple(reader.weights_hash() for reader in readers),
+                weights_hash=written.weights_hash,
+                tensors=tuple(_told(recipe, tensor) for recipe, tensor in zip(recipes, planned, strict=True)),
+                parameters=sum(tensor.elements for tensor in planned),
+                shards=written.shards,
+                companions=tuple(copy_files(TOKENIZER, [sources[settings.seed_model], *sources], folder)),
                 seconds=time.monotonic() - started,
                 peak_memory=peak_memory(),
-                **facts,
             )
             (folder / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return report
-
-
-def _planned(recipes: Sequence[Recipe], source: Checkpoint, wanted: torch.dtype | None) -> list[Planned]:
-    """Every tensor with its dtype: the widest of its pieces, if none is asked for; routers as the embedding."""
-    stored = {name: entry.torch_dtype for name, entry in source.entries.items()}
-    planned: list[Planned] = []
-    for recipe in recipes:
-        dtype = wanted or (planned[0].torch_dtype if recipe.drawn else None)
-        for piece in (piece for band in recipe.bands for piece in band):
-            found = stored[piece.tensor]
-            dtype = wanted or (found if dtype is None else torch.promote_types(dtype, found))
-        assert dtype is not None
-        planned.append(Planned(recipe.name, dtype, recipe.shape))
-    return planned
-
-
-def _write(
-    recipes: Sequence[Recipe],
-    planned: Sequence[Planned],
-    sources: Sequence[Checkpoint],
-    settings: UpcycleSettings,
-    folder: Path,
-    shard_limit: int,
-) -> dict[str, Any]:
-    """Stream every tensor; returns the facts for the report."""
-    shards = plan_shards(planned, shard_limit)
-    hashes = TensorHashes({tensor.name: tensor for tensor in planned})
-    readers, named = [Reader(source) for source in sources], {recipe.name: recipe for recipe in recipes}
-    with ShardWriter(folder, shards, hashes) as writer:
-        for tensor in writer.tensors():
-            for band in named[tensor.name].bands:
-                for block in blocks(readers, band, tensor.torch_dtype):
-                    writer.write(block)
-            if named[tensor.name].drawn:
-                writer.write(drawn_router(tensor, settings.router_std, settings.router_seed))
-    return {
-        "source_hashes": tuple(reader.weights_hash() for reader in readers),
-        "weights_hash": hashes.hexdigest(),
-        "tensors": tuple(_told(recipe, tensor) for recipe, tensor in zip(recipes, planned, strict=True)),
-        "parameters": sum(tensor.elements for tensor in planned),
-        "shards": len(shards),
-    }
+        return report
 
 
 def drawn_router(tensor: Planned, std: float, seed: int) -> torch.Tensor:
@@ -243,7 +222,7 @@ def _told(recipe: Recipe, tensor: Planned) -> UpcycledTensor:
         name=recipe.name,
         shape=recipe.shape,
         dtype=str(tensor.torch_dtype).removeprefix("torch."),
-        origin="drawn" if recipe.drawn else "averaged" if averaged else "copied",
+        origin="drawn" if recipe.filled else "averaged" if averaged else "copied",
         pieces=pieces,
     )
 

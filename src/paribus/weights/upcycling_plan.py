@@ -1,54 +1,19 @@
 """Which tensor of a mixture is made of which pieces of its dense sources: names and shapes only, no values.
 
-Tensors are seen as matrices: the last dimension is the width, all others are rows (a vector is one row). A tensor is a
-stack of *bands*, top to bottom; a band is one or more pieces of equal height side by side. So the queries of all
-experts are bands, their output projections are pieces of one band, and a down projection that is cut along the FFN's
-inner width is a piece with a range of columns. Names and orders are the contract with ``models.mixture``.
+Names and orders are the contract with ``models.mixture``: fused q, k, v with the experts behind each other in each of
+them, output projections side by side, and two stacks for the feed-forward experts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from paribus.errors import ConfigError
 from paribus.weights.families import Architecture
+from paribus.weights.recipes import Piece, Recipe
 from paribus.weights.upcycling_settings import Assignment, Blend, Part
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A rectangle (``rows`` and ``columns`` as start and stop) of a source tensor, averaged over ``models``."""
-
-    models: Blend
-    tensor: str
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def height(self) -> int:
-        return self.rows[1] - self.rows[0]
-
-    @property
-    def width(self) -> int:
-        return self.columns[1] - self.columns[0]
-
-
-Band = tuple[Piece, ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One tensor of the mixture; a router has no bands, it is drawn."""
-
-    name: str
-    shape: tuple[int, ...]
-    bands: tuple[Band, ...]
-
-    @property
-    def drawn(self) -> bool:
-        return not self.bands
 
 
 def plan(dense: Architecture, assignment: Assignment) -> list[Recipe]:

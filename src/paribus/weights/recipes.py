@@ -1,18 +1,60 @@
-"""Reading pieces of dense models block by block, each read feeding the model's hash where it can.
+"""Tensors cut and put together from pieces of others: what a recipe is, and how it is read, averaged and written.
+
+Tensors are seen as matrices: the last dimension is the width, all others are rows (a vector is one row). A tensor is a
+stack of *bands*, top to bottom; a band is one or more pieces of equal height side by side. So the queries of several
+experts are bands, their output projections are pieces of one band, and a matrix that is cut along its width is a piece
+with a range of columns.
 
 Legend: R rows, W columns. A block is a matrix of at most ``checkpoint.CHUNK`` elements (or of one row).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 
 import torch
 
 from paribus.weights import checkpoint
 from paribus.weights.checkpoint import Checkpoint
 from paribus.weights.fingerprint import TensorHashes
-from paribus.weights.upcycling_plan import Band, Piece
+from paribus.weights.writing import Planned, ShardWriter, plan_shards
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A rectangle (``rows`` and ``columns`` as start and stop) of a source tensor, averaged over ``models``."""
+
+    models: tuple[int, ...]
+    tensor: str
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def width(self) -> int:
+        return self.columns[1] - self.columns[0]
+
+
+Band = tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One tensor to write; one without bands has no source and is filled (a router is drawn)."""
+
+    name: str
+    shape: tuple[int, ...]
+    bands: tuple[Band, ...]
+
+    @property
+    def filled(self) -> bool:
+        return not self.bands
 
 
 class Reader:
@@ -88,3 +130,45 @@ def round_once(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         towards = torch.where(values > near.double(), torch.inf, -torch.inf).float()
         near = torch.where(even, torch.nextafter(near, towards), near)
     return near.to(dtype)
+
+
+def planned_tensors(recipes: Sequence[Recipe], source: Checkpoint, wanted: torch.dtype | None) -> list[Planned]:
+    """Every tensor with its dtype: the widest of its pieces, if none is asked for; filled ones as the first tensor."""
+    planned: list[Planned] = []
+    for recipe in recipes:
+        found = {source.entries[piece.tensor].torch_dtype for band in recipe.bands for piece in band}
+        dtype = wanted or (planned[0].torch_dtype if recipe.filled else reduce(torch.promote_types, found))
+        planned.append(Planned(recipe.name, dtype, recipe.shape))
+    return planned
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``write_recipes`` left behind: the hash of the whole, and the number of files."""
+
+    weights_hash: str
+    shards: int
+
+
+def write_recipes(
+    recipes: Sequence[Recipe],
+    planned: Sequence[Planned],
+    readers: Sequence[Reader],
+    folder: Path,
+    *,
+    shard_limit: int,
+    fill: Callable[[Planned], torch.Tensor],
+) -> Written:
+    """Stream every tensor into safetensors in ``folder``; ``fill`` makes those that have no source."""
+    shards = plan_shards(planned, shard_limit)
+    hashes = TensorHashes({tensor.name: tensor for tensor in planned})
+    named = {recipe.name: recipe for recipe in recipes}
+    with ShardWriter(folder, shards, hashes) as writer:
+        for tensor in writer.tensors():
+            recipe = named[tensor.name]
+            for band in recipe.bands:
+                for block in blocks(readers, band, tensor.torch_dtype):
+                    writer.write(block)
+            if recipe.filled:
+                writer.write(fill(tensor))
+    return Written(hashes.hexdigest(), len(shards))
