@@ -19,11 +19,14 @@ transformers' list of (removed) hooks for checkpointed activations."""
 
 @contextmanager
 def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator[None]:
-    """Within the block the model computes as ``path`` says."""
+    """Within the block the model computes as ``path`` says, and learns what ``settings.freeze`` leaves free."""
     was_training, attention, use_cache = model.training, model.config._attn_implementation, model.config.use_cache
     body = getattr(model, "get_base_model", lambda: model)().base_model
     if path.attention == "eager":
         model.set_attn_implementation("eager")
+    backend = getattr(model, "experts_backend", None)
+    if backend is not None and path.experts is not None:
+        model.set_experts_backend(path.experts)
     if path.compile:
         # In place, and without the output layer, whose input has another shape in every batch.
         body.compile()
@@ -38,6 +41,8 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
             model.disable_input_require_grads()
         if path.attention == "eager":
             model.set_attn_implementation(attention)
+        if backend is not None:
+            model.set_experts_backend(backend)
         for name in LEFT_BEHIND:
             vars(model).pop(name, None)
         model.config.use_cache = use_cache

@@ -5,6 +5,7 @@ The stream decides what step n sees, so a resumed run reads exactly what it woul
 """
 
 import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -22,7 +25,7 @@ from paribus.data.stream import BatchStream
 from paribus.errors import ConfigError, DataError, ModelError
 from paribus.training import checkpoints
 from paribus.training.adapters import with_lora
-from paribus.training.compute import ComputePath, self_test
+from paribus.training.compute import ComputePath, self_test, with_experts
 from paribus.training.objectives.base import Batch, Objective
 from paribus.training.objectives.causal import real_tokens
 from paribus.training.optimizers import build_optimizer
@@ -88,7 +91,7 @@ def train(
     """
     identity = _identity(stream, objective, settings)
     found = checkpoints.latest(checkpoint_dir, identity) if checkpoint_dir is not None else None
-    path = _path_of(found, compute, settings.steps, device)
+    path = _path_of(found, compute, model, stream, settings, device)
     if settings.lora is not None:
         model = with_lora(model, settings.lora, settings.seed)
     result = TrainResult(model, path, steps=settings.steps)
@@ -113,12 +116,31 @@ def _identity(stream: BatchStream, objective: Objective, settings: TrainSettings
 
 
 def _path_of(
-    found: checkpoints.Checkpoint | None, compute: Literal["auto"] | ComputePath, steps: int, device: str
+    found: checkpoints.Checkpoint | None,
+    compute: Literal["auto"] | ComputePath,
+    model: Any,
+    stream: BatchStream,
+    settings: TrainSettings,
+    device: str,
 ) -> ComputePath:
     # A resumed run must round as it did before, so the checkpoint's choice wins over a new self-test.
     if found:
         return ComputePath.model_validate(found.extra["compute"])
-    return self_test(steps, device=device) if compute == "auto" else compute
+    rows = stream.rows(0)[: max(1, stream.batch_size // settings.gradient_accumulation)]
+    tokens = stream.dataset.batch(rows)["input_ids"].numel()
+    if compute == "auto":
+        path = self_test(settings.steps, device=device, model=model, tokens=tokens)
+    else:
+        path = with_experts(compute, model, steps=settings.steps, tokens=tokens, device=device)
+    return _agreed(path, device)
+
+
+def _agreed(path: ComputePath, device: str) -> ComputePath:
+    """The first process's choice: each measured for itself."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return path
+    PartialState(cpu=device == "cpu")
+    return ComputePath.model_validate(broadcast_object_list([path.model_dump()])[0])
 
 
 def counted_parameters(model: Any) -> int:
