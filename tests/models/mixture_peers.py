@@ -7,10 +7,20 @@ from transformers import PreTrainedModel
 
 from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
 
-SIZES = (
-    "vocab_size hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size "
-    "max_position_embeddings initializer_range tie_word_embeddings pad_token_id bos_token_id eos_token_id"
-).split()
+SIZES = [
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "initializer_range",
+    "tie_word_embeddings",
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+]
 COHERES = ("cohere", "paribus_decoder")
 
 

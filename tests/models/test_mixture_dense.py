@@ -6,6 +6,7 @@ import pytest
 import torch
 from mixture_peers import mixture_of
 from test_decoder import LiftToDouble
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     CohereConfig,
     GemmaConfig,
@@ -15,7 +16,6 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 from paribus.models.decoder import DecoderConfig
 

@@ -75,6 +75,10 @@ class Experts(nn.Module):
     def _grouped(self, rows_PD: Tensor, expert_P: Tensor) -> Tensor:
         """Autocast does not know the grouped product, so the cast it would make is made here."""
         dtype = compute_dtype(rows_PD)
+        if dtype == torch.float64:
+            raise ModelError(
+                "The grouped product has no float64 kernel in torch; use set_experts_backend('loop') or 'dense'."
+            )
         ends = torch.searchsorted(expert_P, torch.arange(len(self.down_proj), device=expert_P.device), right=True)
         ends = ends.to(torch.int32)
         gate_up, down = self.gate_up_proj.to(dtype).mT, self.down_proj.to(dtype).mT
@@ -157,7 +161,7 @@ def _seconds(layer: Experts, backend: Backend, inputs: tuple[Tensor, Tensor, Ten
         try:
             layer(*inputs).square().sum().backward()
             wait()
-        except (RuntimeError, NotImplementedError, AttributeError):  # no grouped product for this type or device
+        except (ModelError, RuntimeError, AttributeError):  # no grouped product for this type or device
             return float("inf")
         if turn:
             best = min(best, time.perf_counter() - start)
