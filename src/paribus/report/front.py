@@ -13,10 +13,11 @@ Size = tuple[float, float]
 Side = Literal["east", "west", "mid"]
 
 # Sizes are in rem: the drawing area's (width, height) on screens from 360 pixels up to 44 rem, and on wider ones.
-NARROW = ((15.8, 13.0), (18.0, 13.0), (25.0, 13.0), (33.0, 14.0))
-WIDE = ((37.0, 14.9), (40.0, 17.5), (42.0, 20.0))
+NARROW = ((15.8, 15.0), (18.0, 15.0), (25.0, 15.0), (33.0, 15.0))
+WIDE = ((37.0, 15.0), (40.0, 17.5), (42.0, 20.0))
 DOT, LINE, LETTER = 0.36, 0.8, 0.43
 LONGEST_NAME = 28
+MOST_PLACED = 60
 REACHES = (0.5, 1.0, 1.6, 2.3, 3.1)
 ANGLES = (0, 180, 45, 135, -45, -135, 90, -90, 20, 160, -20, -160, 70, 110, -70, -110)
 
@@ -76,8 +77,11 @@ def place_labels(
 
     Points are numbered from 1. A spot is free if the label and its leading line meet no dot, no other label and none
     of the ``lines`` (in percent) on any of the ``sizes``. Named points choose first; a name that finds no free spot
-    gives way to the number, and a number takes the least crowded spot where none is free.
+    gives way to the number, and a number takes the least crowded spot where none is free. More points than MOST_PLACED
+    are not searched for: every number then stands beside its dot.
     """
+    if len(points) > MOST_PLACED:
+        return [_spot(str(number), REACHES[0], ANGLES[0]) for number in range(1, len(points) + 1)]
     taken = [[*(_dot_box(point, size) for point in points), *(_scaled(line, size) for line in lines)] for size in sizes]
     spots: dict[int, Spot] = {}
     for index in sorted(range(len(points)), key=lambda index: not names[index]):
@@ -130,7 +134,9 @@ def _lead_boxes(point: tuple[float, float], spot: Spot, size: Size) -> list[Box]
     if not spot.far:
         return []
     x, y = point[0] * size[0] / 100, point[1] * size[1] / 100
-    along = [(x + part * spot.dx, y + part * spot.dy) for part in (0.5, 0.7, 0.9)]
+    reach = math.hypot(spot.dx, spot.dy)
+    parts = [step / reach for step in (0.5, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8) if step < reach]
+    along = [(x + part * spot.dx, y + part * spot.dy) for part in parts]
     return [(x - 0.06, x + 0.06, y - 0.06, y + 0.06) for x, y in along]
 
 

@@ -241,8 +241,7 @@ def _map(
 def _share_entry(row: Mapping[str, Any] | None) -> Entry:
     if row is None:
         return Entry()
-    percent = f"{100 * row['value']:.0f}"
-    label = "<1" if percent == "0" and row["value"] > 0 else percent
+    label = "<1" if 0 < row["value"] < 0.01 else f"{100 * row['value']:.0f}"
     return Entry(row["value"], label=label, mark=str(row.get("mark") or ""))
 
 
