@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_a_domain_gives_the_same_rows_first_whatever_else_is_in_the_mixture():
 
 def test_rows_of_domains_are_mixed_up():
     names = [owner // 1000 for owner in owners(mix_documents(SOURCES, {"law": 0.5, "math": 0.5}, tokens=1000)[0])]
-    changes = sum(one != next_one for one, next_one in zip(names, names[1:], strict=False))
+    changes = sum(one != another for one, another in pairwise(names))
     assert changes > 10
 
 

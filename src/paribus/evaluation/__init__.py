@@ -1,7 +1,8 @@
 """Measuring models: suites of checked prompts, text metrics, judged games and what is read off them.
 
-What lives here: running an engine over prompts and grading it, item rows, exact match and chrF++, win rates under three
-named definitions, position bias, Bradley-Terry ratings, style control, the quality of a benchmark, and multilingual
-prompt sets. What may not: training, judging (``feedback``), studies, stages or charts. Every table that can be split by
-language is, and carries intervals from ``paribus.statistics``.
+What lives here: running an engine over prompts and grading it, item rows, exact match and chrF++, bits per byte, choice
+questions by likelihood, routing maps of mixtures, win rates under three named definitions, position bias, Bradley-Terry
+ratings, style control, the quality of a benchmark, and multilingual prompt sets. What may not: training, judging
+(``feedback``), studies, stages or charts. Every table that can be split by language is, and carries intervals from
+``paribus.statistics``.
 """

@@ -13,7 +13,7 @@ a GPU, or with another matrix library, last bits can differ with the batch, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -28,7 +28,7 @@ from paribus.inference.chat import Chat
 from paribus.inference.engine import GenerationRequest, Reply, Score, ScoreRequest, check_distinct
 from paribus.inference.lockstep import LockstepBatch, lockstep_agrees
 from paribus.inference.sampling import choose, uniforms
-from paribus.inference.scoring import completion_logprobs
+from paribus.inference.scoring import completion_logprobs, evaluating
 from paribus.inference.slots import SlotBatch, slots_agree
 
 MAX_ROWS = 128  # more rows than this gained nothing on a CPU and waste room in the last steps of a group
@@ -201,16 +201,5 @@ class LocalEngine:
     def _mask_dtype(self) -> torch.dtype:
         return self.autocast or self.model.dtype
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """Inference mode, evaluation mode (put back afterwards, the model may be in training) and autocast."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with ExitStack() as stack:
-                stack.enter_context(torch.inference_mode())
-                if self.autocast is not None:
-                    stack.enter_context(torch.autocast(self.model.device.type, dtype=self.autocast))
-                yield
-        finally:
-            self.model.train(was_training)
+    def _running(self) -> AbstractContextManager[None]:
+        return evaluating(self.model, self.autocast)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
@@ -14,6 +15,21 @@ from paribus.inference.slots import padded_length
 MAX_LOGITS = 1 << 26  # logits held at once: 256 MB in float32, so an 8B model's vocabulary does not need 16 GB
 
 Pair = tuple[list[int], list[int]]  # prompt ids, completion ids
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel, autocast: torch.dtype | None = None) -> Iterator[None]:
+    """Evaluation mode (put back afterwards, the model may be in training), no gradients, and autocast if asked for."""
+    was_training = model.training
+    model.eval()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if autocast is not None:
+                stack.enter_context(torch.autocast(model.device.type, dtype=autocast))
+            yield
+    finally:
+        model.train(was_training)
 
 
 def completion_logprobs(model: PreTrainedModel, pairs: Sequence[Pair], *, max_batch_tokens: int) -> list[float]:
