@@ -1,4 +1,4 @@
-"""Dense models of transformers (or Paribus' decoder) laid out as a mixture, by the tensor names and orders documented."""
+"""Dense models of transformers (or Paribus' decoder) laid out as a mixture, by the documented names and orders."""
 
 from __future__ import annotations
 
