@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     BertConfig,
@@ -16,6 +18,8 @@ from transformers import (
 from paribus.errors import ModelError
 from paribus.models import count
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
+from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
+from paribus.models.shapes import MixtureShape
 
 AYA_8B = {
     "vocab_size": 256_000,
@@ -92,6 +96,73 @@ def test_formulas_equal_torch_counting_forward_and_backward(context, changes):
     with FlopCounterMode(display=False) as body:
         model.model(ids)
     assert body.get_total_flops() == 3 * context * count.flops_per_token(config, context, with_logits=False)
+
+
+@st.composite
+def mixtures(draw):
+    """Any shape a mixture can have, small."""
+    kv_heads, experts, attention = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    return MixtureConfig(
+        vocab_size=draw(st.integers(2, 40)),
+        hidden_size=draw(st.integers(1, 24)),
+        num_hidden_layers=draw(st.integers(1, 3)),
+        num_attention_heads=kv_heads * draw(st.integers(1, 3)),
+        num_key_value_heads=kv_heads,
+        head_dim=2 * draw(st.integers(1, 4)),
+        intermediate_size=draw(st.integers(1, 24)),
+        block=draw(st.sampled_from(["parallel", "sequential"])),
+        norm=draw(st.sampled_from(["layer", "rms", "rms_plus_one"])),
+        qkv_bias=draw(st.booleans()),
+        qk_norm=draw(st.sampled_from(["none", "rms", "layer"])),
+        attention_experts=attention,
+        shared_kv=draw(st.booleans()),
+        attention_top_k=draw(st.sampled_from([None, 1, attention])),
+        ffn_experts=experts,
+        ffn_top_k=draw(st.integers(1, experts)),
+        ffn_gate_norm=draw(st.sampled_from(["raw", "renormalised", "scaled"])),
+        tie_word_embeddings=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixtures())
+def test_the_mixture_s_formulas_equal_the_model_itself(config):
+    shape, counted = MixtureShape.of(config), count.parameters(config)
+    with torch.device("meta"):
+        model = MixtureForCausalLM(config)
+    assert count.count_module(model) == counted
+    assert counted.total == shape.total_parameters == sum(weight.numel() for weight in model.parameters())
+    assert counted.embedding == shape.embedding_parameters
+    assert model.inactive_parameters == shape.total_parameters - shape.active_parameters
+
+
+@pytest.mark.parametrize("context", [1, 12])
+@pytest.mark.parametrize(
+    "changes", [{}, {"shared_kv": True, "ffn_top_k": 3}, {"attention_top_k": 1}, {"attention_experts": 1}]
+)
+def test_the_mixture_s_operations_equal_torch_counting_forward_and_backward(context, changes):
+    config = MixtureConfig(**{**SMALL, "attention_experts": 3, "ffn_experts": 4, "num_key_value_heads": 2, **changes})
+    # In evaluation mode: the balancing losses' few sums are left out of the formula.
+    model = MixtureForCausalLM(config).eval()
+    model.set_attn_implementation("eager")
+    model.set_experts_backend("loop")
+    with FlopCounterMode(display=False) as forward:
+        logits = model(torch.randint(0, 50, (3, context))).logits
+    assert forward.get_total_flops() == 3 * context * count.flops_per_token(config, context)
+    assert count.flops_per_token(config, context) == MixtureShape.of(config).flops_per_token(context)
+    with FlopCounterMode(display=False) as backward:
+        logits.sum().backward()
+    both = forward.get_total_flops() + backward.get_total_flops()
+    assert both == count.training_flops(config, context, 3 * context)
+    assert both == MixtureShape.of(config).training_flops(context, 3 * context)
+
+
+@pytest.mark.parametrize(("shared", "times"), [(False, 3), (True, 1)])
+def test_the_mixture_s_cache_is_as_large_as_its_shape_says(shared, times):
+    config = MixtureConfig(**SMALL, attention_experts=3, shared_kv=shared)
+    cache = MixtureForCausalLM(config).eval()(torch.zeros(1, 9, dtype=torch.long)).past_key_values
+    values = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
+    assert 4 * values == MixtureShape.of(config).kv_cache_bytes(9, bytes_per_value=4) == times * 4 * 9 * 2 * 2 * 32
 
 
 def test_activation_checkpointing_adds_one_pass_through_the_body():

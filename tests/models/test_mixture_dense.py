@@ -1,4 +1,4 @@
-"""One expert of each kind is the dense model: Paribus' decoder and transformers' Cohere, Llama, Mistral, Qwen, Gemma."""
+"""One expert of each kind is the dense model: Paribus' decoder, and Cohere, Llama, Mistral, Qwen and Gemma."""
 
 from contextlib import nullcontext
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
+from transformers.integrations import moe  # noqa: F401 (registers the grouped product that can be compiled)
 
 from paribus.errors import ModelError
 
@@ -82,8 +83,8 @@ class Experts(nn.Module):
         ends = torch.searchsorted(expert_P, torch.arange(len(self.down_proj), device=expert_P.device), right=True)
         ends = ends.to(torch.int32)
         gate_up, down = self.gate_up_proj.to(dtype).mT, self.down_proj.to(dtype).mT
-        gate, up = F.grouped_mm(rows_PD.to(dtype), gate_up, offs=ends).chunk(2, dim=-1)
-        return F.grouped_mm(self.act(gate) * up, down, offs=ends)
+        gate, up = grouped_product(rows_PD.to(dtype), gate_up, ends).chunk(2, dim=-1)
+        return grouped_product(self.act(gate) * up, down, ends)
 
     def _dense(self, x_RD: Tensor, chosen_Rk: Tensor, gates_Rk: Tensor) -> Tensor:
         """Two products for all experts: the gates go in front of the second, which sums over experts as it goes."""
@@ -103,6 +104,13 @@ class Experts(nn.Module):
         experts, width, branch = self.down_proj.shape
         shape = (experts, self.top_k, width, branch, self.activation)
         return _fastest(shape, _bucket(len(x_RD)), str(x_RD.device), compute_dtype(x_RD))
+
+
+def grouped_product(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """Rows (P, n) of group i, which end at ``ends[i]``, times ``weights[i]`` (n, m); torch compiles it in bf16 only."""
+    if torch.compiler.is_compiling() and rows.dtype != torch.bfloat16:
+        return torch.ops.transformers.grouped_mm_fallback(rows, weights, ends)  # one operator, opaque to the compiler
+    return F.grouped_mm(rows, weights, offs=ends)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
