@@ -1,11 +1,9 @@
 """Identical models upcycled compute what one of them computes: every family, every variant, in float64."""
 
-from contextlib import contextmanager
-from importlib import import_module
-
 import pytest
 import torch
 from dense_models import DECODER, shaken
+from exact_models import exact_logits
 from transformers import (
     CohereConfig,
     CohereForCausalLM,
@@ -22,7 +20,6 @@ from transformers import (
 )
 
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
-from paribus.models.load import load_causal
 from paribus.weights import upcycle
 
 LLAMA3 = {
@@ -56,28 +53,6 @@ VARIANTS = {
 }
 
 
-class Float64:
-    """torch as a modelling file sees it, with float64 where it says float32: its norms and rotations are then exact."""
-
-    float32 = float = torch.float64
-
-    def __getattr__(self, name):
-        return getattr(torch, name)
-
-
-@contextmanager
-def exactly(model):
-    """Run a model of transformers in float64 throughout; ours do so by themselves."""
-    if not type(model).__module__.startswith("transformers."):
-        yield
-        return
-    module = import_module(type(model).__module__)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "torch", Float64())
-        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
-        yield
-
-
 def source(family, seed=0):
     """A tiny model of a family, every tensor random."""
     model_class, config_class, extra = FAMILIES[family]
@@ -86,29 +61,15 @@ def source(family, seed=0):
     return shaken(model_class(config_class(**sizes | extra)), seed)
 
 
-def tokens():
-    return torch.randint(0, 40, (2, 12), generator=torch.Generator().manual_seed(1))
-
-
-@torch.no_grad()
-def logits(path_or_model):
-    model = path_or_model
-    if not hasattr(model, "forward"):
-        model = load_causal(path_or_model, dtype=torch.float64)
-        assert model.config.model_type == "paribus_mixture"
-    with exactly(model):
-        return model(tokens()).logits
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_identical_experts_compute_what_the_model_computes(tmp_path, family):
     model = source(family)
     model.save_pretrained(tmp_path / "model")
-    expected = logits(model)
+    expected = exact_logits(model)
     assert expected.std() > 0.05
     for variant, options in VARIANTS.items():
         upcycle(variant, [tmp_path / "model"] * 3, tmp_path / variant, router_std=1.0, **options)
-        gap = (logits(tmp_path / variant) - expected).abs().max()
+        gap = (exact_logits(tmp_path / variant) - expected).abs().max()
         assert gap < 1e-10, f"{variant}: {gap}"
 
 
@@ -117,7 +78,7 @@ def test_dense_continued_is_the_seed_among_other_models(tmp_path, family):
     for seed in range(2):
         source(family, seed).save_pretrained(tmp_path / str(seed))
     upcycle("dense_continued", [tmp_path / "0", tmp_path / "1"], tmp_path / "out", seed_model=1)
-    assert (logits(tmp_path / "out") - logits(source(family, 1))).abs().max() < 1e-10
+    assert (exact_logits(tmp_path / "out") - exact_logits(source(family, 1))).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("blend", [False, True])
@@ -126,7 +87,7 @@ def test_all_parts_of_a_split_model_at_gates_of_one_compute_what_it_computes(tmp
     model.save_pretrained(tmp_path / "model")
     options = {"split": 4, "blend": blend, "ffn_top_k": 4, "ffn_gate_norm": "scaled", "router_std": 0.0}
     upcycle("btx", [tmp_path / "model"], tmp_path / "out", **options)
-    assert (logits(tmp_path / "out") - logits(model)).abs().max() < 1e-10
+    assert (exact_logits(tmp_path / "out") - exact_logits(model)).abs().max() < 1e-10
 
 
 def test_raw_top_1_with_identical_experts_is_not_the_model(tmp_path):
@@ -134,4 +95,4 @@ def test_raw_top_1_with_identical_experts_is_not_the_model(tmp_path):
     model = source("decoder")
     model.save_pretrained(tmp_path / "model")
     upcycle("btx", [tmp_path / "model"] * 4, tmp_path / "out", router_std=0.0)
-    assert (logits(tmp_path / "out") - logits(model)).abs().max() > 0.01
+    assert (exact_logits(tmp_path / "out") - exact_logits(model)).abs().max() > 0.01

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paribus.weights.averaging import average_checkpoints, run_checkpoints
+    from paribus.weights.export import ExportReport, export_mixture
     from paribus.weights.fingerprint import weights_hash
     from paribus.weights.folding import slerp_all
     from paribus.weights.merging import MergeReport, merge
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "DevScorer": "search",
+    "ExportReport": "export",
     "MergeReport": "merging",
     "SearchResult": "search",
     "UpcycleReport": "upcycling",
     "average_checkpoints": "averaging",
     "coordinate_search": "search",
+    "export_mixture": "export",
     "merge": "merging",
     "run_checkpoints": "averaging",
     "search_weights": "search",
@@ -37,11 +40,13 @@ _HOMES = {
 
 __all__ = [
     "DevScorer",
+    "ExportReport",
     "MergeReport",
     "SearchResult",
     "UpcycleReport",
     "average_checkpoints",
     "coordinate_search",
+    "export_mixture",
     "merge",
     "run_checkpoints",
     "search_weights",
