@@ -20,9 +20,10 @@ from paribus.data.chat import Encoded
 from paribus.data.packing import IGNORE, PackedDataset, pack
 from paribus.errors import ModelError
 from paribus.models.decoder import DecoderConfig
+from paribus.models.mixture import MixtureConfig
 from paribus.training.objectives.causal import Causal, target_logits
 
-CONFIGS = [DecoderConfig, LlamaConfig, GemmaConfig, Gemma2Config, Qwen2Config, Qwen3Config, CohereConfig]
+CONFIGS = [DecoderConfig, MixtureConfig, LlamaConfig, GemmaConfig, Gemma2Config, Qwen2Config, Qwen3Config, CohereConfig]
 
 
 def token_losses(model, row):

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from training_toys import decoder, packed, settings, stream
+from training_toys import decoder, mixture, packed, settings, stream
 
 from paribus.training import compute
-from paribus.training.compute import BF16_GAIN, COMPILE_STEPS, ComputePath, self_test
+from paribus.training.compute import BF16_GAIN, COMPILE_STEPS, ComputePath, path_for, self_test, with_experts
 from paribus.training.objectives.causal import Causal
 from paribus.training.trainer import train
 
@@ -45,6 +45,40 @@ def test_a_device_that_knows_bf16_uses_it(monkeypatch):
     assert self_test(10, device="cuda") == ComputePath(dtype="bfloat16", reason="cuda with bf16")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     assert self_test(10, device="cuda").dtype == "float32"
+
+
+@pytest.mark.parametrize("steps", [10, 100, 4 * COMPILE_STEPS])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_backend_chosen_before_is_kept_on_every_path(monkeypatch, steps, device, bf16):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    path = path_for(steps, device=device, cpu_bf16=bf16, experts="grouped_mm")
+    assert path.experts == "grouped_mm"
+    assert ComputePath.model_validate(path.model_dump()) == path
+    assert path.compile is False or path.dtype == "bfloat16"
+
+
+def test_a_path_that_cannot_be_compiled_is_refused():
+    with pytest.raises(ValueError, match=r"cannot be compiled in float32.*use experts='dense'"):
+        ComputePath(compile=True, experts="grouped_mm")
+    measured = with_experts(ComputePath(compile=True), mixture(), steps=5000, tokens=64, device="cpu")
+    assert measured.experts == "dense"
+
+
+def test_the_self_test_chooses_a_backend_for_models_that_have_experts(monkeypatch):
+    with_gain(monkeypatch, 2.0)
+    asked = []
+
+    def fastest(config, *, tokens, device, dtype):
+        asked.append((tokens, device, dtype))
+        return "dense"
+
+    monkeypatch.setattr("paribus.models.experts.fastest_backend", fastest)
+    assert self_test(100, model=mixture(), tokens=256).experts == "dense"
+    assert asked == [(256, "cpu", torch.bfloat16)]
+    assert self_test(100, model=decoder()).experts is None
+    assert self_test(100).experts is None
 
 
 def test_the_measurement_is_a_ratio_of_times_and_is_made_once():

@@ -3,8 +3,17 @@ import copy
 import pytest
 import torch
 from torch.optim import AdamW, Muon
-from training_toys import build, decoder, settings
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from training_toys import build, decoder, mixture, settings
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 from paribus.errors import ConfigError
 from paribus.training.optimizers import PairedOptimizer, build_optimizer, split_parameters
@@ -43,6 +52,72 @@ def test_adamw_has_two_groups_that_differ_in_decay():
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
     assert all(group["lr"] == 0.02 and group["betas"] == (0.8, 0.99) for group in optimizer.param_groups)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("experts", [1, 4])
+def test_experts_are_stacks_and_routers_a_kind_of_their_own(experts):
+    model = mixture(attention_experts=experts, ffn_experts=experts, qkv_bias=True, qk_norm="layer")
+    kinds = split_parameters(model)
+    ends = {
+        "matrices": ("self_attn.qkv_proj.weight", "self_attn.o_proj.weight"),
+        "stacks": ("mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+        "routers": ("self_attn.router.weight", "mlp.router.weight") if experts > 1 else (),
+    }
+    for kind, parts in ends.items():
+        expected = {f"model.layers.{layer}.{part}" for layer in range(2) for part in parts}
+        assert names(model, getattr(kinds, kind)) == expected
+    assert sum(map(len, vars(kinds).values())) == len(list(model.parameters()))
+
+
+def test_transformers_mixtures_are_sorted_alike():
+    shape = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "decoder_sparse_step": 1}
+    model = build(Qwen3MoeForCausalLM, Qwen3MoeConfig, **shape)
+    kinds = split_parameters(model)
+    assert names(model, kinds.routers) == {f"model.layers.{layer}.mlp.gate.weight" for layer in range(2)}
+    assert all(".experts." in name for name in names(model, kinds.stacks)) and len(kinds.stacks) == 4
+    assert all("_proj.weight" in name for name in names(model, kinds.matrices)) and len(kinds.matrices) == 8
+
+
+def test_norms_of_heads_do_not_decay_though_they_are_two_dimensional():
+    model = build(CohereForCausalLM, CohereConfig, use_qk_norm=True, num_key_value_heads=2)
+    norm = model.model.layers[0].self_attn.q_norm.weight
+    assert norm.ndim == 2 and min(norm.shape) > 1
+    assert any(norm is weight for weight in split_parameters(model).rest)
+
+
+def test_a_gated_feed_forward_is_no_router():
+    model = build(LlamaForCausalLM, LlamaConfig)
+    assert not split_parameters(model).routers
+    assert any("gate_proj" in name for name in names(model, split_parameters(model).matrices))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_routers_have_settings_of_their_own(optimizer):
+    run = settings(optimizer=optimizer, weight_decay=0.3, learning_rate=0.02)
+    groups = build_optimizer(mixture(), run).param_groups
+    own = build_optimizer(
+        mixture(), run.model_copy(update={"router_learning_rate": 0.5, "router_weight_decay": 0.0})
+    ).param_groups
+    assert {(group["lr"], group["weight_decay"]) for group in groups} == {(0.02, 0.3), (0.02, 0.0)}
+    differing = [one for one, other in zip(own, groups, strict=True) if one["lr"] != other["lr"]]
+    assert [(group["lr"], group["weight_decay"], len(group["params"])) for group in differing] == [(0.5, 0.0, 4)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_expert_stacks_decay_like_matrices(optimizer):
+    model = mixture()
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    stepping = build_optimizer(
+        model, settings(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1, router_weight_decay=1.0)
+    )
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    stepping.step()
+    kinds = split_parameters(model)
+    factors = dict.fromkeys(names(model, kinds.matrices + kinds.stacks), 0.95)
+    factors |= dict.fromkeys(names(model, kinds.routers), 0.9)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight, before[name] * factors.get(name, 1.0), msg=name)
 
 
 def test_decay_shrinks_matrices_and_leaves_the_rest():

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import torch
-from training_toys import decoder, packed, pairs, settings, stream, weights
+from training_toys import decoder, mixture, packed, pairs, settings, stream, weights
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from paribus.errors import ConfigError, ModelError
@@ -42,6 +42,8 @@ CASES = {
     "lora": (decoder, {"lora": LoraSettings(rank=2, dropout=0.2)}),
     "accumulated": (decoder, {"gradient_accumulation": 2, "warmup_steps": 5, "schedule": "linear"}),
     "bf16": (decoder, {}),
+    "mixture": (mixture, {"gradient_accumulation": 2, "router_learning_rate": 0.05, "router_weight_decay": 0.1}),
+    "mixture, muon, frozen": (mixture, {"optimizer": "muon", "freeze": ("*.0.mlp.experts.*",), "weight_decay": 0.1}),
 }
 
 

@@ -9,6 +9,7 @@ from paribus.data.pairs import PairDataset
 from paribus.data.samples import SampleDataset
 from paribus.data.stream import BatchStream
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
+from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
 from paribus.training.settings import TrainSettings
 
 VOCABULARY = 48
@@ -31,6 +32,13 @@ SHAPE = {
 def decoder(**changes):
     torch.manual_seed(0)
     return DecoderForCausalLM(DecoderConfig(**{**SHAPE, **changes})).eval()
+
+
+def mixture(**changes):
+    """Four attention experts and four feed-forward experts, the paper's gates, and losses that are not small."""
+    torch.manual_seed(0)
+    experts = {"attention_experts": 4, "ffn_experts": 4, "load_balance_coefficient": 0.3, "router_z_coefficient": 0.1}
+    return MixtureForCausalLM(MixtureConfig(**{**SHAPE, **experts, **changes})).eval()
 
 
 def build(model_class, config_class, **changes):

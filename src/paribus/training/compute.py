@@ -1,9 +1,9 @@
 """How to compute: number format, kernels and compilation, chosen by a short self-test on this machine.
 
 On CPUs with bf16 matrix units, bf16 autocast with eager attention is up to twice as fast as fp32 (SDPA's backward is
-slow in bf16 there); on others it loses. Which way of running a mixture's feed-forward experts is the quickest depends on
-their number and size. So both are measured, not assumed. The choice changes rounding: callers record it, and a resumed run
-takes the choice of its checkpoint.
+slow in bf16 there); on others it loses. Which way of running a mixture's feed-forward experts is quickest depends on
+their number and size. So both are measured, not assumed. The choice changes rounding: callers record it, and a resumed
+run takes the choice of its checkpoint.
 """
 
 import shutil
