@@ -30,6 +30,8 @@ ATTENTION = {
     "gpt_neox": {"num_key_value_heads": 4},
     "olmo2": {},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "paribus_mixture": {"attention_experts": 2, "ffn_experts": 3, "sliding_window": 24},
+    "paribus_mixture shared": {"attention_experts": 2, "shared_kv": True, "ffn_experts": 3, "block": "sequential"},
 }
 OTHERS = {
     "bloom": {"n_layer": 2, "n_head": 4},
@@ -46,7 +48,7 @@ OTHERS = {
 
 def tiny(kind, *, attention="sdpa", **changes):
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[kind](**{**COMMON, **(ATTENTION | OTHERS)[kind], **changes})
+    config = CONFIG_MAPPING[kind.split()[0]](**{**COMMON, **(ATTENTION | OTHERS)[kind], **changes})
     settings = {} if kind in OTHERS else {"attn_implementation": attention}
     return AutoModelForCausalLM.from_config(config, **settings).eval()
 
