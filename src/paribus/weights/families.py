@@ -236,6 +236,11 @@ def _check_tensors(source: Checkpoint, architecture: Architecture) -> None:
     problems = [f"{name} is missing" for name in expected if name not in stored]
     problems += [f"{name} {list(shape)} is no part of it" for name, shape in stored.items() if name not in expected]
     problems += [
+        f"{name} is stored as {entry.dtype}, which is no floating-point number"
+        for name, entry in source.entries.items()
+        if name in expected and not entry.torch_dtype.is_floating_point
+    ]
+    problems += [
         f"{name} has shape {list(stored[name])}, its configuration asks for {list(shape)}"
         for name, shape in expected.items()
         if name in stored and stored[name] != shape
