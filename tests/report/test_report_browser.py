@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic_mixture import mixture_study
 from synthetic_study import synthetic_study
 from test_report_study import attacked_study
 
@@ -38,10 +39,15 @@ addEventListener("load", () => {
     [each.lang, view.getComputedStyle(each).direction, view.getComputedStyle(each).textAlign]);
   const small = [...page.querySelectorAll("main :not(svg *)")].filter(each => each.childNodes.length === 1 &&
     each.firstChild.nodeType === 3 && each.textContent.trim() && parseFloat(view.getComputedStyle(each).fontSize) < 9);
+  const marks = [...page.querySelectorAll(".tag, .spot")].map(each => [each.textContent, each.getBoundingClientRect()])
+    .filter(([text, box]) => box.width > 0);
+  const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const overlaps = marks.flatMap(([text, box], index) => marks.slice(index + 1)
+    .filter(([other, its]) => text + other && meet(box, its)).map(([other]) => [text, other]));
   document.getElementById("found").textContent = JSON.stringify({
     scroll: page.documentElement.scrollWidth, inner: view.innerWidth,
     wide: wide.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
-    texts: texts, small: small.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
+    texts: texts, overlaps: overlaps, small: small.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
     resources: view.performance.getEntriesByType("resource").map(each => each.name),
     scripts: page.scripts.length, pwned: String(view.pwned)});
 });
@@ -87,6 +93,16 @@ def test_the_study_page_fits_and_asks_for_nothing(study_page: str, width: int, t
     assert found["scripts"] == 0
 
 
+@pytest.mark.parametrize("width", [360, 390, 720, 1280])
+def test_a_study_of_many_long_names_fits(width: int, tmp_path: Path) -> None:
+    found = look(render_study(mixture_study(), rerun_command="paribus run synthetic-mixture"), width, tmp_path)
+    assert found["scroll"] <= width
+    assert found["wide"] == []
+    assert found["small"] == []
+    assert found["console"] == []
+    assert len(found["overlaps"]) <= (1 if width < 720 else 0)  # 25 arms along one line fill a phone's chart
+
+
 def test_right_to_left_text_is_laid_out_right_to_left(study_page: str, tmp_path: Path) -> None:
     texts = {(language, direction) for language, direction, _ in look(study_page, 390, tmp_path)["texts"]}
     assert {("ar", "rtl"), ("he", "rtl"), ("hi", "ltr"), ("zh", "ltr")} <= texts
@@ -111,11 +127,14 @@ def test_hostile_text_neither_runs_nor_breaks_the_layout(tmp_path: Path) -> None
 def test_the_probe_sees_what_it_should(study_page: str, tmp_path: Path) -> None:
     """The checks above can fail: a page with a wide box and a script is caught, and the policy stops the script."""
     bad = study_page.replace(
-        "</main>", '<p style="width:900px;max-width:none">wide</p><script>window.pwned = 1</script></main>'
+        "</main>",
+        '<p style="width:900px;max-width:none">wide</p><div class="area"><span class="tag" style="left:0">a</span>'
+        '<span class="tag" style="left:0">b</span></div><script>window.pwned = 1</script></main>',
     )
     found = look(bad, 390, tmp_path)
     assert found["scroll"] > 390
     assert found["wide"]
+    assert ["a", "b"] in found["overlaps"]
     assert found["scripts"] == 1
     assert found["pwned"] == "undefined"
     assert any("Content Security Policy" in line for line in found["console"])

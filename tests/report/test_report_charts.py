@@ -11,7 +11,7 @@ from synthetic_study import synthetic_study
 from paribus.lab.results import Panel
 from paribus.report.axes import axis_over, log_axis_over
 from paribus.report.forest import contrast_forests, intervals, ladder
-from paribus.report.grids import heatmap, language_differences, shares
+from paribus.report.grids import heatmap, language_differences, maps, shares
 from paribus.report.plane import MOST_POINTS, lines, scatter, thin
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
@@ -125,6 +125,75 @@ def test_heat_on_both_sides_of_zero_has_two_hues_with_one_scale() -> None:
     assert [(cell.side, cell.strength) for cell in cells] == [("down", 50), ("up", 100), ("up", 0)]
 
 
+def matrix(better: str, *rows: tuple[str, str, float, float]) -> Any:
+    made = [{"x": x, "y": y, "value": v, "low": v - half, "high": v + half} for x, y, v, half in rows]
+    return heatmap(panel("heatmap", made, title="bits per byte", better=better))
+
+
+def test_less_can_be_better_and_every_column_has_its_own_scale() -> None:
+    chart = matrix(
+        "less",
+        ("code", "btx", 1.0, 0.01),
+        ("law", "btx", 24.0, 0.2),
+        ("code", "bam", 0.9, 0.01),
+        ("law", "bam", 23.9, 0.2),
+    )
+    cells = [cell for _, cells in chart.rows for cell in cells]
+    assert [cell.strength for cell in cells] == [0, 0, 100, 100]
+    assert [cell.standing for cell in cells] == ["", "tied", "best", "best"]
+    assert [(cell.text, cell.interval) for cell in cells[1:3]] == [
+        ("24.00", "[23.80,\N{NO-BREAK SPACE}24.20]"),
+        ("0.900", "[0.890,\N{NO-BREAK SPACE}0.910]"),
+    ]
+    assert chart.scale == ("worst of its column", "best")
+    assert "less is better" in chart.note
+    assert "overlaps" in chart.note
+    assert cells[2].hint == "code, bam: 0.900 [0.890,\N{NO-BREAK SPACE}0.910], best of its column"
+
+
+def test_a_ranked_difference_keeps_one_scale_around_zero_and_turns_it() -> None:
+    chart = matrix("less", ("code", "btx", 0.1, 0.01), ("law", "btx", -0.2, 0.01))
+    assert [(cell.side, cell.strength) for cell in chart.rows[0][1]] == [("down", 50), ("up", 100)]
+    assert [text[0] for text in chart.scale] == ["0", "0", "\N{MINUS SIGN}"]
+    assert chart.diverging
+
+
+def test_without_a_better_side_nothing_is_marked() -> None:
+    chart = matrix("", ("code", "btx", 1.0, 0.01), ("code", "bam", 0.9, 0.01))
+    assert {cell.standing for _, cells in chart.rows for cell in cells} == {""}
+    assert chart.note == ""
+
+
+def share(facet: str, expert: str, layer: int, value: float, **extra: Any) -> dict[str, Any]:
+    return {"facet": facet, "x": expert, "y": f"layer {layer}", "value": value, **extra}
+
+
+def test_maps_share_one_scale_and_one_frame() -> None:
+    rows = [share("code", "law", 1, 0.25), share("code", "math", 2, 0.5), share("law", "law", 1, 0.004)]
+    chart = maps(panel("maps", rows))
+    assert [title.text for title, _ in chart.facets] == ["code", "law"]
+    assert [[h.text for h in heat.columns] for _, heat in chart.facets] == [["law", "math"]] * 2
+    assert [[[cell.strength for cell in cells] for _, cells in heat.rows] for _, heat in chart.facets] == [
+        [[25, 0], [0, 50]],
+        [[0, 0], [0, 0]],
+    ]
+    assert [cell.text for cell in chart.facets[0][1].rows[0][1]] == ["25", "–"]
+    assert chart.facets[1][1].rows[0][1][0].text == "<1"
+    assert chart.facets[0][1].scale == ("0.0%", "100.0%")
+    assert chart.alarm == ""
+
+
+def test_marked_cells_are_named_above_the_maps() -> None:
+    rows = [share("code", "law", layer, 0.001, mark="dead" if layer > 1 else None) for layer in range(1, 13)]
+    chart = maps(panel("maps", [*rows, share("code", "math", 1, 0.9, mark="crowded")]))
+    assert chart.alarmed
+    assert chart.alarm.startswith("11 of 13 cells dead: law in layer 2 (code), law in layer 3 (code), ")
+    assert "and 3 more; 1 of 13 cells crowded: math in layer 1 (code)." in chart.alarm
+    assert chart.facets[0][1].rows[1][1][0].mark == "dead"
+    quiet = maps(panel("maps", [share("code", "law", 1, 0.5, mark="")]))
+    assert (quiet.alarm, quiet.alarmed) == ("None of 1 cells raises an alarm.", False)
+
+
 def test_differences_by_language_carry_their_intervals() -> None:
     chart = language_differences(synthetic_study().contrasts, "points")
     assert len(chart.rows) == 10
@@ -176,3 +245,40 @@ def test_a_wide_range_of_cost_turns_logarithmic() -> None:
     assert scatter(panel("scatter", rows, x_title="FLOP")).log
     assert not scatter(panel("scatter", rows[:2], x_title="FLOP")).log
     assert [point.number for point in scatter(panel("scatter", rows)).points] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_front_is_drawn_where_a_side_is_better() -> None:
+    rows = [
+        {"x": x, "y": y, "label": label}
+        for x, y, label in ((1e12, 2.0, "seed"), (2e12, 2.1, "worse"), (4e12, 1.5, "btx"), (4e12, 1.6, "behind"))
+    ]
+    chart = scatter(panel("scatter", rows, x_title="FLOP", y_title="bits per byte", better="less"))
+    assert chart.log
+    assert [point.beaten for point in chart.points] == [False, True, False, True]
+    seed, _, btx, _ = chart.points
+    assert chart.front.startswith(f"M{seed.x:g} {100 - seed.y:g}L{btx.x:g} {100 - seed.y:g}M{btx.x:g} ")
+    assert chart.front.endswith(f"L100 {100 - btx.y:g}")
+    narrow, wide = (dict(chart.labels)[width] for width in ("narrow", "wide"))
+    assert [spot.text for spot in narrow] == ["1", "2", "3", "4"]
+    assert [spot.text for spot in wide] == ["seed", "2", "btx", "4"]
+
+
+def test_without_a_better_side_there_is_no_front() -> None:
+    rows = [{"x": x, "y": 1.0 - x, "label": f"arm {x}"} for x in (0.1, 0.2)]
+    chart = scatter(panel("scatter", rows))
+    assert chart.front == ""
+    assert not any(point.beaten for point in chart.points)
+
+
+def test_a_short_logarithmic_axis_still_has_ticks() -> None:
+    for high in (1.1, 1.5, 2.0, 2.9, 5.0):
+        axis = log_axis_over([3.1e14, high * 3.1e14])
+        assert len(axis.ticks) >= 3
+        assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert [text for _, text in axis_over([-0.1, 0.3]).labels("change")] == [
+        "\N{MINUS SIGN}0.1",
+        "0",
+        "+0.1",
+        "+0.2",
+        "+0.3",
+    ]

@@ -4,10 +4,12 @@ import pytest
 
 from paribus.report.formatting import (
     currency_name,
+    decimals_of,
     difference_unit,
     show,
     show_bare,
     show_cost,
+    show_estimate,
     show_interval,
     show_p,
     show_plain,
@@ -92,6 +94,42 @@ def test_differences_of_shares_are_percentage_points() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert show_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (1.8145, 1.8062, 1.8228, f"1.815 [1.806,{HARD}1.823]"),
+        (-0.0009, -0.0148, 0.0123, f"{MINUS}0.001 [{MINUS}0.015,{HARD}+0.012]"),
+        (24.02, 23.9, 24.2, f"24.02 [23.90,{HARD}24.20]"),
+        (1234.0, 1100.0, 1400.0, f"1,234 [1,100,{HARD}1,400]"),
+        (2.0, 2.0, 2.0, f"2 [2,{HARD}2]"),
+    ],
+)
+def test_numbers_have_the_decimals_that_their_interval_is_worth(
+    value: float, low: float, high: float, shown: str
+) -> None:
+    assert " ".join(show_estimate(value, low, high, "change" if value < 0 else "number")) == shown
+
+
+def test_a_column_has_the_decimals_of_its_median_interval() -> None:
+    assert decimals_of([(1.0, 1.02), (1.0, 1.03), (1.0, 9.0), (None, None)]) == 3
+    assert decimals_of([(1.0, 1.0), (None, None)]) is None
+    assert show_estimate(0.5, 0.4, 0.6, "share", 7) == ("50.0%", f"[40.0,{HARD}60.0]")
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "name"),
+    [
+        ("body_flops", "260 TFLOP", "Compute without output layer"),
+        ("router_flops", "260 TFLOP", "Router FLOPs"),
+        ("kv_bytes", "260 TB", "Kv bytes"),
+        ("gpu_seconds", "3009259259.3 days", "Gpu seconds"),
+        ("prompts", "260 T", "Prompts"),
+    ],
+)
+def test_a_new_currency_is_shown_by_the_word_in_its_name(currency: str, amount: str, name: str) -> None:
+    assert (show_cost(currency, 2.6e14), currency_name(currency)) == (amount, name)
 
 
 def test_costs_by_currency() -> None:

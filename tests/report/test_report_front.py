@@ -91,7 +91,7 @@ def test_every_label_stays_in_the_drawing(points: list[tuple[float, float]]) -> 
     for size, spots in ((size, place_labels(points, [""] * len(points), [], NARROW)) for size in NARROW):
         for point, spot in zip(points, spots, strict=True):
             left, right, bottom, top = box(point, spot, size)
-            assert -0.5 <= left
+            assert left >= -0.5
             assert right <= size[0] + 1.0
             assert bottom >= -1e-9
             assert top <= size[1] + 0.7

@@ -51,6 +51,11 @@ def test_two_hues_swap_where_less_is_better() -> None:
     assert [two_sided(2.0, "less")(value) for value in (-2.0, 1.0)] == [("up", 100), ("down", 50)]
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e300, -7e-9])
+def test_equal_values_have_one_colour(value: float) -> None:
+    assert column_colour([value] * 7, "more")(value) == ("up", 0)
+
+
 @pytest.mark.parametrize(("value", "strength"), [(-1.0, 0), (0.0, 0), (0.25, 25), (1.0, 100), (7.0, 100)])
 def test_a_fixed_scale_keeps_its_ends(value: float, strength: int) -> None:
     assert one_sided(0.0, 1.0)(value) == ("up", strength)

@@ -59,6 +59,11 @@ def test_a_table_needs_its_declared_columns() -> None:
         ("ladder", "low", float("nan")),
         ("heatmap", "value", "dark"),
         ("heatmap", "value", float("inf")),
+        ("heatmap", "low", float("nan")),
+        ("maps", "value", None),
+        ("maps", "value", 1.2),
+        ("maps", "value", -0.1),
+        ("maps", "mark", True),
         ("shares", "share", 1.2),
         ("shares", "share", -0.1),
         ("shares", "share", True),
@@ -85,6 +90,34 @@ def test_shares_of_a_group_do_not_pass_one() -> None:
     rows = [{"group": "en", "part": part, "share": 0.6} for part in ("a", "b")]
     with pytest.raises(DataError, match=r"group 'en' adds up to 1\.200"):
         check_panel(panel("shares", *rows))
+
+
+def test_intervals_of_heat_maps_and_scatters_are_whole_and_ordered() -> None:
+    for kind in ("heatmap", "scatter"):
+        with pytest.raises(DataError, match="low 1 and high None; give both or neither"):
+            check_panel(panel(kind, {**GOOD[kind], "low": 1}))
+        with pytest.raises(DataError, match="low 2 above high 1; swap them"):
+            check_panel(panel(kind, {**GOOD[kind], "low": 2, "high": 1}))
+
+
+def test_a_place_on_a_map_is_filled_once() -> None:
+    with pytest.raises(DataError, match=r"row 2 fills facet 'code', x 'law', y 'layer 1' a second time"):
+        check_panel(panel("maps", GOOD["maps"], GOOD["maps"]))
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_only_what_is_ranked_has_a_better_side(kind: str) -> None:
+    if kind in ("heatmap", "scatter"):
+        check_panel(panel(kind, GOOD[kind], better="less"))
+    else:
+        with pytest.raises(DataError, match=rf"'my-panel' \({kind}\) has better 'less'; only heatmap and scatter"):
+            check_panel(panel(kind, GOOD[kind], better="less"))
+
+
+def test_rows_stand_under_charts_but_not_under_plain_heat_maps() -> None:
+    assert panel_view(panel("heatmap", GOOD["heatmap"])).data is None
+    assert panel_view(panel("heatmap", {**GOOD["heatmap"], "low": 0.3, "high": 0.5})).data is not None
+    assert panel_view(panel("maps", GOOD["maps"])).data is not None
 
 
 def test_a_kind_from_elsewhere_is_refused() -> None:

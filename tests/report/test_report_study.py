@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from page_reader import Page
+from synthetic_mixture import FAMILIES, mixture_study
 from synthetic_study import LANGUAGES, synthetic_study
 
 from paribus.errors import DataError
 from paribus.lab.results import Panel, StudyResult
-from paribus.report.page import anchor, clean, write_page
+from paribus.report.page import anchor, breakable, clean, write_page
 from paribus.report.study import render_study, write_study
 
 COMMAND = "paribus run synthetic-expanse --scale pocket\nparibus report synthetic-expanse"
@@ -225,3 +226,49 @@ def test_anchors_of_different_names_differ() -> None:
     names = ["a > b", "a < b", "a-b", "A-b", "星期", "月曜", "\ud800"]
     assert len({anchor("contrast", name) for name in names}) == len(names)
     assert anchor("panel", "win-rate") == "panel-win-rate"
+
+
+@pytest.fixture(scope="module")
+def large() -> Page:
+    return Page(render_study(mixture_study(), rerun_command=COMMAND))
+
+
+def test_a_study_of_many_arms_is_well_formed(large: Page) -> None:
+    assert large.faults == []
+    assert len(set(large.ids)) == len(large.ids)
+    assert len(large.html.encode()) < 600_000
+
+
+def test_contrasts_stand_by_the_family_they_were_corrected_in(large: Page) -> None:
+    titles = [text for tag, text in large.headings if tag == "h3"]
+    assert titles[-6:] == [*FAMILIES, "specialists"]
+    groups = [attrs for attrs in large.of("th") if attrs.get("scope") == "rowgroup"]
+    assert len(groups) == 6
+
+
+def test_one_family_needs_no_heading(page: Page) -> None:
+    assert [attrs for attrs in page.of("th") if attrs.get("scope") == "rowgroup"] == []
+    assert ("h3", "exact match") in page.headings
+
+
+def test_the_best_of_a_column_is_said_and_not_only_shown(large: Page) -> None:
+    best = [attrs for attrs in large.of("td") if " best" in (attrs.get("class") or "")]
+    assert len(best) == 5
+    assert all((attrs["title"] or "").endswith("best of its column") for attrs in best)
+    assert len([attrs for attrs in large.of("i") if attrs.get("class") == "unseen"]) >= 5
+
+
+def test_every_map_is_named_and_its_alarms_are_in_words(large: Page) -> None:
+    named = [attrs["aria-label"] for attrs in large.of("table") if "aria-label" in attrs]
+    assert named[:2] == ["btx: general", "btx: code"]
+    assert "of 192 cells dead: law in layer 3 (btx: general)" in large.text
+    assert "None of 192 cells raises an alarm." in large.text
+
+
+def test_currencies_of_any_name_have_a_column(large: Page) -> None:
+    assert "Compute without output layer" in large.text
+    assert "Kv bytes" in large.text
+
+
+def test_long_names_break_at_their_joints_and_nowhere_in_the_text() -> None:
+    assert breakable("bam_expert_kv_top_2.<b>") == "bam_<wbr>expert_<wbr>kv_<wbr>top_2.&lt;b&gt;"

@@ -13,12 +13,12 @@ Size = tuple[float, float]
 Side = Literal["east", "west", "mid"]
 
 # Sizes are in rem: the drawing area's (width, height) on screens from 360 pixels up to 44 rem, and on wider ones.
-NARROW = ((15.8, 15.0), (18.0, 15.0), (25.0, 15.0), (33.0, 15.0))
-WIDE = ((37.0, 15.0), (40.0, 17.5), (42.0, 20.0))
-DOT, LINE, LETTER = 0.36, 0.8, 0.43
+NARROW = ((15.0, 15.0), (16.4, 15.0), (18.0, 15.0), (22.0, 15.0), (27.0, 15.0), (33.0, 15.0))
+WIDE = ((37.0, 15.0), (38.5, 16.5), (40.0, 18.0), (42.0, 20.0))
+DOT, LINE, LETTER = 0.36, 0.85, 0.44
 LONGEST_NAME = 28
 MOST_PLACED = 60
-REACHES = (0.5, 1.0, 1.6, 2.3, 3.1)
+REACHES = (0.5, 1.0, 1.6, 2.3, 3.1, 4.2)
 ANGLES = (0, 180, 45, 135, -45, -135, 90, -90, 20, 160, -20, -160, 70, 110, -70, -110)
 
 
@@ -99,9 +99,14 @@ def _best(
     """The first free spot, or the least crowded one, with what it takes on each size."""
     best, least, boxes = tries[0], math.inf, []
     for spot in tries:
-        here = [[_label_box(point, spot, size), *_lead_boxes(point, spot, size)] for size in sizes]
-        crowding = sum(map(_crowding, here, taken, sizes))
-        if crowding < least and (crowding == 0 or spot.text == tries[-1].text):
+        bearable = least if spot.text == tries[-1].text else 1  # a name, tried before the number, must be quite free
+        crowding, here = 0, []
+        for size, obstacles in zip(sizes, taken, strict=True):
+            here.append([_label_box(point, spot, size), *_lead_boxes(point, spot, size)])
+            crowding += _crowding(here[-1], obstacles, size)
+            if crowding >= bearable:
+                break
+        else:
             best, least, boxes = spot, crowding, here
         if not least:
             break
@@ -116,10 +121,17 @@ def _spot(text: str, reach: float, angle: int) -> Spot:
 
 
 def _crowding(boxes: Sequence[Box], taken: Sequence[Box], size: Size) -> int:
-    """How many things the boxes meet; a label that leaves the drawing counts for more than a hundred."""
-    label = boxes[0]
+    """How bad a place is: a leading line over something 1, the label over something 100, the label outside 10,000."""
+    label, *lead = boxes
     outside = label[0] < -0.4 or label[1] > size[0] + 0.9 or label[2] < 0.0 or label[3] > size[1] + 0.6
-    return 100 * outside + sum(_meet(box, other) for box in boxes for other in taken)
+    met = _count(label, taken)
+    return 10_000 * outside + 100 * met + sum(_count(box, taken) for box in lead)
+
+
+def _count(box: Box, taken: Sequence[Box]) -> int:
+    """How many of ``taken`` overlap ``box``."""
+    left, right, bottom, top = box
+    return sum(left < r and l < right and bottom < t and b < top for l, r, b, t in taken)
 
 
 def _label_box(point: tuple[float, float], spot: Spot, size: Size) -> Box:
@@ -153,7 +165,3 @@ def _columns(text: str) -> int:
 def _dot_box(point: tuple[float, float], size: Size) -> Box:
     x, y = point[0] * size[0] / 100, point[1] * size[1] / 100
     return x - DOT, x + DOT, y - DOT, y + DOT
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

@@ -50,7 +50,8 @@ def column_colour(values: Sequence[float], better: Better) -> Colour:
     best, worst = max(signed), min(signed)
     if len(signed) >= 4:
         lower, _, upper = quantiles(signed, n=4, method="inclusive")
-        worst = min(value for value in signed if value >= lower - 1.5 * (upper - lower))
+        inside = min((value for value in signed if value >= lower - 1.5 * (upper - lower)), default=best)
+        worst = inside if inside < best else worst
     sign = 1 if better == "more" else -1
     return one_sided(sign * worst, sign * best)
 

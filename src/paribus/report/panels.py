@@ -99,6 +99,8 @@ def _check_range(panel: Panel, number: int, row: Mapping[str, Any]) -> None:
         raise DataError(f"{place} has low {low!r} and high {high!r}; give both or neither")
     if panel.kind in WITH_INTERVAL and low is not None and high is not None and low > high:
         raise DataError(f"{place} has low {low!r} above high {high!r}; swap them")
+    if panel.kind == "maps" and not isinstance(row.get("mark"), str | None):
+        raise DataError(f"{place} column 'mark' is {row['mark']!r}; expected the name of an alarm, '' or null")
     share = SHARES.get(panel.kind)
     if share is not None and not 0 <= row[share] <= 1:
         raise DataError(f"{place} column {share!r} is {row[share]!r}; expected 0 to 1")
