@@ -1,16 +1,13 @@
 """Two processes over gloo end where one process does."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_processes import launch
 from training_toys import decoder, packed, settings, stream
 
 from paribus.training.objectives.causal import Causal
@@ -40,27 +37,15 @@ torch.distributed.destroy_process_group()
 """
 
 
-def launch(out: Path) -> dict:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    common["GLOO_SOCKET_IFNAME"] = "lo"
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(out)],
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
+def run_two(out: Path) -> dict:
+    launch(WORKER, out)
     return json.loads((out / "result.json").read_text())
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_step_of_one(tmp_path):
     whole = train(decoder(), stream(packed(48), batch_size=8), Causal(average="example"), settings(batch_size=8))
-    found = launch(tmp_path)
+    found = run_two(tmp_path)
     assert [row["loss"] for row in found["history"]] == pytest.approx([row["loss"] for row in whole.history], abs=1e-5)
     assert found["counts"] == [whole.tokens, whole.targets, 0]
     together = load_file(tmp_path / "weights.safetensors")
@@ -68,7 +53,7 @@ def test_two_processes_make_the_step_of_one(tmp_path):
         torch.testing.assert_close(together[name], weight.detach(), atol=1e-4, rtol=1e-3)
     # Without the last checkpoint both processes resume from that of step 4, and end in the same place.
     shutil.rmtree(tmp_path / "checkpoints" / "checkpoint-6")
-    resumed = launch(tmp_path)
+    resumed = run_two(tmp_path)
     assert resumed["counts"] == [whole.tokens, whole.targets, 4]
     assert resumed["history"] == found["history"]
     again = load_file(tmp_path / "weights.safetensors")

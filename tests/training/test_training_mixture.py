@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from training_toys import (
     SHAPE,
+    bare_loop,
     build,
     conversation,
     conversations,
@@ -33,7 +34,6 @@ from paribus.training.compute import FP32
 from paribus.training.objectives.base import Loss
 from paribus.training.objectives.causal import Causal, real_tokens
 from paribus.training.objectives.dpo import DPO
-from paribus.training.optimizers import build_optimizer
 from paribus.training.preparation import frozen
 from paribus.training.references import add_reference_logprobs
 from paribus.training.settings import LoraSettings
@@ -73,28 +73,6 @@ def test_there_is_no_regulariser_without_a_choice_or_outside_training():
     assert Causal().loss(mixture(), batch).regulariser is None
     assert Causal().loss(mixture(ffn_experts=1).train(), batch).regulariser is None
     assert Causal().loss(decoder().train(), batch).regulariser is None
-
-
-def bare_loop(model, feed, run):
-    """Steps written out: shares of the loss by targets, plain means of the regularisers."""
-    model.train()
-    optimizer, objective = build_optimizer(model, run), Causal()
-    rows = []
-    for step in range(run.steps):
-        chunks = feed.rows(step).reshape(run.gradient_accumulation, -1)
-        batches = [feed.dataset.batch(chunk) for chunk in chunks]
-        targets = sum(objective.weight(batch) for batch in batches)
-        nll = aux = 0.0
-        for batch in batches:
-            loss = objective.loss(model, batch)
-            value, regulariser = loss.value * objective.weight(batch) / targets, loss.regulariser / len(batches)
-            (value + regulariser).backward()
-            nll, aux = nll + value.item(), aux + regulariser.item()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        rows.append((nll, aux))
-    return rows
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -10,6 +10,8 @@ from paribus.data.samples import SampleDataset
 from paribus.data.stream import BatchStream
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
 from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
+from paribus.training.objectives.causal import Causal
+from paribus.training.optimizers import build_optimizer
 from paribus.training.settings import TrainSettings
 
 VOCABULARY = 48
@@ -98,6 +100,39 @@ def stream(dataset, batch_size=4, seed=0):
 
 def settings(**changes):
     return TrainSettings(**{"steps": 6, "batch_size": 4, "learning_rate": 1e-2, **changes})
+
+
+def bare_loop(model, feed, run, *, processes=1, rank=0):
+    """A mixture's steps written out, with constant rates: a row (loss, regulariser) a step.
+
+    The loss is shared out by targets, the regulariser is the plain mean over micro-batches. Of several processes each
+    takes its share of every micro-batch, and gradients and rows are means over them.
+    """
+    model.train()
+    optimizer, objective, rows = build_optimizer(model, run), Causal(), []
+    parts = run.gradient_accumulation * processes
+    for step in range(run.steps):
+        chunks = feed.rows(step).reshape(parts, -1)[rank::processes]
+        batches = [feed.dataset.batch(chunk) for chunk in chunks]
+        targets = mean_over_processes(torch.tensor([sum(objective.weight(batch) for batch in batches)]), processes)
+        row = torch.zeros(2, dtype=torch.float64)
+        for batch in batches:
+            loss = objective.loss(model, batch)
+            value, regulariser = loss.value * objective.weight(batch) / targets.item(), loss.regulariser / len(batches)
+            (value + regulariser).backward()
+            row += torch.stack([value.detach(), regulariser.detach()])
+        torch.nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        rows.append(tuple(mean_over_processes(row, processes).tolist()))
+    return rows
+
+
+def mean_over_processes(values, processes):
+    """Unchanged for one."""
+    if processes > 1:
+        torch.distributed.all_reduce(values)
+    return values / processes
 
 
 def weights(model):
