@@ -45,7 +45,7 @@ def test_the_line_passes_every_point_of_the_front_and_no_point_lies_beyond_it(
     points: list[tuple[float, float]], better: Better
 ) -> None:
     on = pareto_front(points, better)
-    lines = staircase(point for point, here in zip(points, on, strict=True) if here)
+    lines = staircase(sorted(point for point, here in zip(points, on, strict=True) if here))
     for (x, y), here in zip(points, on, strict=True):
         reached = [y1 for x1, x2, y1, y2 in lines if y1 == y2 and x1 <= x <= x2]
         best = max(reached) if better == "more" else min(reached)
@@ -53,7 +53,7 @@ def test_the_line_passes_every_point_of_the_front_and_no_point_lies_beyond_it(
 
 
 def test_the_line_steps_across_then_up_and_runs_to_the_edge() -> None:
-    assert staircase([(40, 50), (10, 20), (10, 20)]) == [(10, 40, 20, 20), (40, 40, 20, 50), (40, 100, 50, 50)]
+    assert staircase([(10, 20), (10, 20), (40, 50)]) == [(10, 40, 20, 20), (40, 40, 20, 50), (40, 100, 50, 50)]
     assert staircase([]) == []
 
 

@@ -244,6 +244,8 @@ def test_contrasts_stand_by_the_family_they_were_corrected_in(large: Page) -> No
     assert titles[-6:] == [*FAMILIES, "specialists"]
     groups = [attrs for attrs in large.of("th") if attrs.get("scope") == "rowgroup"]
     assert len(groups) == 6
+    assert len([attrs for attrs in large.of("a") if (attrs["href"] or "").startswith("#family-")]) == 6
+    assert {(attrs["href"] or "")[1:] for attrs in large.of("a")} <= {*large.ids, "main"}
 
 
 def test_one_family_needs_no_heading(page: Page) -> None:

@@ -59,11 +59,11 @@ def pareto_front(points: Sequence[tuple[float, float]], better: Literal["more", 
 
 
 def staircase(places: Iterable[tuple[float, float]]) -> list[Box]:
-    """The lines of the best quality to be had for a cost, from front points (percent, y up), cheapest first.
+    """The lines of the best quality to be had for a cost, through front points in percent, cheapest first.
 
     Each point's line runs to the next point's cost and then to its quality, the last one's to the right edge.
     """
-    steps = sorted(set(places))
+    steps = list(dict.fromkeys(places))
     lines: list[Box] = []
     for (x, y), (next_x, next_y) in pairwise(steps):
         lines += [(x, next_x, y, y), (next_x, next_x, min(y, next_y), max(y, next_y))]

@@ -126,7 +126,8 @@ def scatter(panel: Panel) -> Scatter:
     y_axis = axis_over(ends, unit=units[1])
     places = [(x_axis.at(row["x"]), y_axis.at(row["y"])) for row in panel.rows]
     best = _front(panel)
-    steps = staircase(place for place, on in zip(places, best, strict=True) if on) if panel.better else []
+    by_cost = sorted(zip(xs, places, best, strict=True))
+    steps = staircase(place for _, place, on in by_cost if on) if panel.better else []
     decimals = decimals_of((row.get("low"), row.get("high")) for row in panel.rows)
     points = tuple(
         _point(number, row, (x_axis, y_axis), units, decimals, not on)

@@ -135,10 +135,9 @@ def contrasts_section(result: StudyResult, units: Mapping[str, Unit]) -> dict[st
     for contrast in result.contrasts:
         if contrast.by_language:
             by_measure.setdefault(contrast.measure, []).append(contrast)
-    families = {
-        family: [contrast for contrast in result.contrasts if contrast.family == family]
-        for family in dict.fromkeys(contrast.family for contrast in result.contrasts)
-    }
+    families: dict[str, list[ContrastResult]] = {}
+    for contrast in result.contrasts:
+        families.setdefault(contrast.family, []).append(contrast)
     return {
         "level": level_text(contrast.difference for contrast in result.contrasts),
         "families": [_family(family, members, units) for family, members in families.items()],
@@ -151,7 +150,8 @@ def contrasts_section(result: StudyResult, units: Mapping[str, Unit]) -> dict[st
 def _family(family: str, contrasts: Sequence[ContrastResult], units: Mapping[str, Unit]) -> dict[str, Any]:
     """Contrasts whose p-values were corrected together: their forests (an axis per measure) and their table rows."""
     return {
-        "name": family,
+        "name": family or "Other contrasts",
+        "anchor": anchor("family", family),
         "forests": [(measure_name(m), chart) for m, chart in contrast_forests(contrasts, units)],
         "rows": [_contrast_row(contrast, units) for contrast in contrasts],
     }

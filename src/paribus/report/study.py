@@ -108,18 +108,19 @@ def render_study(result: StudyResult, *, rerun_command: str) -> str:
     _check_names(result)
     units = sections.measure_units(result)
     panels = _panels(result, units)
+    contrasts = sections.contrasts_section(result, units)
     return render_page(
         "study.html.jinja",
         result=result,
         rerun=rerun_command,
-        contents=_contents(panels, bool(result.ladder)),
+        contents=_contents(panels, bool(result.ladder), contrasts["families"]),
         panels=panels,
         steps=ladder_table(result, units),
         answers=sections.answers(result, units),
         arms=sections.arms_table(result),
         budget=sections.budget_table(result),
         measures=sections.measures_table(result, units),
-        contrasts=sections.contrasts_section(result, units),
+        contrasts=contrasts,
         addresses=[(arm.name, output, address) for arm in result.arms for output, address in arm.addresses.items()],
     )
 
@@ -219,16 +220,17 @@ def _samples(panel: Panel) -> list[Sample]:
     return [Sample(writing_of(language), prompt, tuple(answers)) for (language, prompt), answers in groups.items()]
 
 
-def _contents(panels: list[PanelView], ladder: bool) -> list[Entry]:
+def _contents(panels: list[PanelView], ladder: bool, families: list[dict[str, Any]]) -> list[Entry]:
     steps = [Entry("steps", "What each step adds, by language")] if ladder else []
     views = [Entry(view.anchor, view.title) for view in panels]
+    asked = tuple(Entry(family["anchor"], family["name"]) for family in families)
     shown = (*steps, *views, Entry("measures", "Every arm, every measure"))
     return [
         Entry("answers", "Answers"),
         Entry("run", "What was run"),
         Entry("budget", "Budget"),
         Entry("results", "Results", shown),
-        Entry("contrasts", "Contrasts"),
+        Entry("contrasts", "Contrasts", asked if len(asked) > 1 else ()),
         Entry("provenance", "Provenance"),
         Entry("rerun", "Run it again"),
     ]
