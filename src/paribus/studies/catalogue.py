@@ -50,6 +50,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "bam",
         "When dense experts become one mixture, what do their attention layers add to their feed-forward layers?",
         "BAM! Branch-Attend-Mix (arXiv 2408.08274)",
+        "paribus.studies.bam",
     ),
     Entry(
         "separations",

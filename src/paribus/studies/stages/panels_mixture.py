@@ -1,0 +1,321 @@
+"""The stage that turns what models of several domains measured into the charts and tables of a report."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from paribus.errors import DataError
+from paribus.lab import Panel, stage
+from paribus.studies.stages.config import StageConfig
+from paribus.studies.stages.language_modelling import DEAD, PERPLEXITY, ROUTING, TRAINING
+from paribus.studies.stages.panels import pooled, summaries
+
+BITS, CHOICE = "bits_per_byte", "choice_accuracy"
+ALL = "all"
+
+
+class MixturePanelsConfig(StageConfig):
+    """Arms in the study's order, domains with the general one first, seeds; ``same_data``: arms of one token stream.
+
+    ``costs``: of each arm, what its model and all training behind it cost, counted from shapes.
+    """
+
+    arms: tuple[str, ...]
+    domains: tuple[str, ...]
+    seeds: tuple[int, ...]
+    same_data: tuple[str, ...]
+    costs: dict[str, dict[str, float]]
+    questions: bool = True
+
+
+Folders = Mapping[str, Path]
+
+
+@stage(version="1")
+def mixture_panels(
+    config: MixturePanelsConfig, examinations: dict[str, Path], trained: dict[str, Path], *, out: Path
+) -> None:
+    """Write ``panels.jsonl``. Examinations and trained models are keyed ``arm@seed``.
+
+    Raises ``DataError`` if arms that are compared on the same data saw different tokens.
+    """
+    bits = {arm: _by_domain(config, examinations, arm, BITS) for arm in config.arms}
+    rows = [
+        _matrix("domains", bits, "Bits per byte by domain", "less"),
+        *([_questions(config, examinations)] if config.questions else []),
+        *_cost_charts(config, bits),
+        _languages(config, examinations),
+        *_routing(config, examinations),
+        _perplexity(config, examinations),
+        _sizes(config),
+        _losses(config, trained),
+        _streams(config, trained),
+    ]
+    with (out / "panels.jsonl").open("w", encoding="utf-8") as file:
+        for panel in rows:
+            file.write(panel.model_dump_json() + "\n")
+
+
+def _by_domain(config: MixturePanelsConfig, folders: Folders, arm: str, measure: str) -> dict[str, Any]:
+    """Domain to the interval of its mean over documents and seeds; ``all`` runs over the domains."""
+    names = {measure: ALL, **{f"{measure}_{domain}": domain for domain in config.domains}}
+    found = summaries(pooled(config, folders, arm, names), by="nothing")  # type: ignore[arg-type]
+    return {names[row.measure]: row.interval for row in found}
+
+
+def _matrix(name: str, table: Mapping[str, Mapping[str, Any]], title: str, better: str) -> Panel:
+    rows = [
+        {"x": domain, "y": arm, "value": interval.estimate, "low": interval.low, "high": interval.high}
+        for arm, by_domain in table.items()
+        for domain, interval in sorted(by_domain.items(), key=lambda item: item[0] == ALL)
+    ]
+    return Panel(
+        id=name,
+        kind="heatmap",
+        title=title,
+        caption=(
+            "Means over test documents and seeds; intervals resample documents. 'all' is the plain mean of the "
+            "domains, general text included."
+        ),
+        rows=tuple(rows),
+        x_title="domain",
+        y_title="arm",
+        better=better,  # type: ignore[arg-type]
+    )
+
+
+def _questions(config: MixturePanelsConfig, folders: Folders) -> Panel:
+    table = {arm: _by_domain(config, folders, arm, CHOICE) for arm in config.arms}
+    panel = _matrix("questions", table, "Questions answered by the likelier choice", "more")
+    return panel.model_copy(update={"caption": panel.caption + " Four choices: guessing gives 25%."})
+
+
+def _languages(config: MixturePanelsConfig, folders: Folders) -> Panel:
+    rows = [
+        {
+            "x": found.language,
+            "y": arm,
+            "value": found.interval.estimate,
+            "low": found.interval.low,
+            "high": found.interval.high,
+        }
+        for arm in config.arms
+        for found in summaries(pooled(config, folders, arm, [BITS]))  # type: ignore[arg-type]
+    ]
+    return Panel(
+        id="languages",
+        kind="heatmap",
+        title="Bits per byte by language",
+        caption="All domains and seeds.",
+        rows=tuple(rows),
+        x_title="language",
+        y_title="arm",
+        better="less",
+    )
+
+
+# ---- What quality costs ----------------------------------------------------------------------------------------------
+
+
+_CHARTS = (
+    (
+        "training",
+        "training_flops",
+        "What training costs against what it gives",
+        "FLOPs of all training behind the model",
+    ),
+    (
+        "inference",
+        "flops_per_token",
+        "What a token costs against what it gives",
+        "FLOPs of one token, output layer included",
+    ),
+)
+
+
+def _cost_charts(config: MixturePanelsConfig, bits: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
+    return [
+        Panel(
+            id=f"cost-{name}",
+            kind="scatter",
+            title=title,
+            caption=(
+                "Bits per byte over all domains. The line joins the arms that no other beats at their cost or less. "
+                "Operations are counted from shapes; attention counts the full square of the context."
+            ),
+            rows=tuple(
+                {
+                    "x": config.costs[arm][field],
+                    "y": by_domain[ALL].estimate,
+                    "low": by_domain[ALL].low,
+                    "high": by_domain[ALL].high,
+                    "label": arm,
+                }
+                for arm, by_domain in bits.items()
+            ),
+            x_title=axis,
+            y_title="bits per byte",
+            better="less",
+        )
+        for name, field, title, axis in _CHARTS
+    ]
+
+
+def _sizes(config: MixturePanelsConfig) -> Panel:
+    columns = ("arm", *next(iter(config.costs.values())))
+    rows = [{"arm": arm, **config.costs[arm]} for arm in config.arms]
+    return Panel(
+        id="sizes",
+        kind="table",
+        title="Sizes and costs, counted from shapes",
+        caption=(
+            "Active: what a token touches, both routers included. body: without the output layer. kv: cached keys and "
+            "values in bf16. Training columns sum over all models behind the arm."
+        ),
+        rows=tuple(rows),
+        columns=columns,
+    )
+
+
+# ---- Routing ---------------------------------------------------------------------------------------------------------
+
+_BRANCHES = {"ffn": "Where feed-forward routers send tokens", "attention": "How attention experts are weighted"}
+_MAPPED = ("btx", "expert_kv", "shared_kv", "sparse_upcycling")
+"""Arms whose maps are drawn; alarms look at all."""
+
+
+def _routing(config: MixturePanelsConfig, folders: Folders) -> list[Panel]:
+    panels = []
+    for branch, title in _BRANCHES.items():
+        rows = [row for arm in _MAPPED if arm in config.arms for row in _map_rows(config, folders, arm, branch)]
+        if rows:
+            panels.append(
+                Panel(
+                    id=f"routing-{branch}",
+                    kind="maps",
+                    title=f"{title}, by domain and layer",
+                    caption="Shares of tokens, or mean gates of attention, on test documents; means over seeds.",
+                    rows=tuple(rows),
+                    x_title="expert",
+                    y_title="layer",
+                )
+            )
+    return [*panels, _alarm(config, folders)]
+
+
+def _routing_rows(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[dict[str, Any]]:
+    return [
+        {**json.loads(line), "seed": seed}
+        for seed in config.seeds
+        for line in (folders[f"{arm}@{seed}"] / ROUTING).read_text().splitlines()
+    ]
+
+
+def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: str) -> list[dict[str, Any]]:
+    """Means over languages and seeds."""
+    cells: defaultdict[tuple[str, int, int], list[float]] = defaultdict(list)
+    for row in _routing_rows(config, folders, arm):
+        if row["branch"] == branch:
+            cells[row["domain"], row["layer"], row["expert"]].append(row["share"])
+    return [
+        {
+            "facet": f"{arm}: {domain}",
+            "x": _expert(config, expert),
+            "y": f"layer {layer + 1}",
+            "value": fmean(shares),
+        }
+        for (domain, layer, expert), shares in sorted(cells.items(), key=lambda item: _place(config, item[0]))
+    ]
+
+
+def _place(config: MixturePanelsConfig, cell: tuple[str, int, int]) -> tuple[int, int, int]:
+    return (config.domains.index(cell[0]), cell[1], cell[2])
+
+
+def _expert(config: MixturePanelsConfig, number: int) -> str:
+    """Experts are named after the domain of the model they were copied from; further copies are of the seed."""
+    return config.domains[number] if number < len(config.domains) else f"copy {number - len(config.domains) + 1}"
+
+
+def _alarm(config: MixturePanelsConfig, folders: Folders) -> Panel:
+    """Experts that hardly any token goes to, of all arms and seeds."""
+    found = [
+        f"{arm}, seed {seed}: {_expert(config, row['expert'])} in layer {row['layer'] + 1} ({row['share']:.1%})"
+        for arm in config.arms
+        for seed in config.seeds
+        for row in json.loads((folders[f"{arm}@{seed}"] / DEAD).read_text())
+    ]
+    text = "; ".join(found) if found else "No arm has an expert that gets less than 1% of the tokens in a layer."
+    return Panel(
+        id="dead-experts",
+        kind="text",
+        title="Dead experts" if found else "No dead experts",
+        caption="Feed-forward experts with less than 1% of a layer's tokens over all domains together.",
+        rows=({"text": text},),
+    )
+
+
+# ---- Training --------------------------------------------------------------------------------------------------------
+
+
+def _perplexity(config: MixturePanelsConfig, folders: Folders) -> Panel:
+    rows = []
+    for arm in config.arms:
+        runs = [json.loads((folders[f"{arm}@{seed}"] / PERPLEXITY).read_text()) for seed in config.seeds]
+        by_domain = {domain: fmean(run[domain] for run in runs) for domain in config.domains}
+        rows.append({"arm": arm, **by_domain, "mean": fmean(by_domain.values())})
+    return Panel(
+        id="perplexity",
+        kind="table",
+        title="Perplexity per token",
+        caption=(
+            "Of this vocabulary's tokens, so comparable between these arms only; means over seeds. The last column is "
+            "the mean over all domains, general text included."
+        ),
+        rows=tuple(rows),
+        columns=("arm", *config.domains, "mean"),
+    )
+
+
+def _training(folders: Folders, arm: str, seed: int) -> dict[str, Any]:
+    return dict(json.loads((folders[f"{arm}@{seed}"] / TRAINING).read_text()))
+
+
+def _losses(config: MixturePanelsConfig, trained: Folders) -> Panel:
+    """Losses of the mixture phase, each point the mean of a twentieth of the run."""
+    arms = dict.fromkeys(key.rpartition("@")[0] for key in trained)
+    rows = []
+    for arm in arms:
+        runs = [_training(trained, arm, seed)["losses"] for seed in config.seeds]
+        for points in zip(*runs, strict=True):
+            rows.append({"x": points[0][0], "y": fmean(loss for _, loss in points), "series": arm})
+    return Panel(
+        id="losses",
+        kind="lines",
+        title="Losses of the mixture phase",
+        caption="Training loss in nats per token (without the routers' losses), means over seeds.",
+        rows=tuple(rows),
+        x_title="step",
+        y_title="loss",
+    )
+
+
+def _streams(config: MixturePanelsConfig, trained: Folders) -> Panel:
+    """The hash of the tokens that each arm learned from; those compared on the same data must agree."""
+    rows = []
+    for seed in config.seeds:
+        hashes = {arm: _training(trained, arm, seed)["stream"] for arm in config.same_data}
+        if len(set(hashes.values())) > 1:
+            raise DataError(f"Arms that are compared on the same data saw other tokens (seed {seed}): {hashes}.")
+        rows += [{"seed": seed, "arms": len(hashes), "tokens": next(iter(hashes.values()))}] if hashes else []
+    return Panel(
+        id="streams",
+        kind="table",
+        title="The data-matched arms saw the same tokens in the same order",
+        caption=f"SHA-256 of the token ids of the whole mixture phase: {', '.join(config.same_data)}.",
+        rows=tuple(rows),
+        columns=("seed", "arms", "tokens"),
+    )
