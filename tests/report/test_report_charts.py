@@ -282,3 +282,10 @@ def test_a_short_logarithmic_axis_still_has_ticks() -> None:
         "+0.2",
         "+0.3",
     ]
+
+
+@given(st.floats(-50_000, 50_000), st.floats(1e-3, 1e5), st.sampled_from(["number", "change", "share", "points"]))
+def test_no_two_ticks_have_one_text(low: float, span: float, unit: Any) -> None:
+    low, span = (abs(low) / 51_000, span / 1e7) if unit in ("share", "points") else (low, span)
+    texts = [text for _, text in axis_over([low, low + span], unit=unit).labels(unit)]
+    assert len(set(texts)) == len(texts)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from paribus.report.formatting import TIMES, Unit, show_bare
 
@@ -64,12 +65,19 @@ def _round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def _tick_text(tick: float, ticks: tuple[float, ...], unit: Unit) -> str:
+    """A tick with the decimals that tell the ticks apart, and none that it does not need."""
+    gap = min((high - low for low, high in pairwise(ticks)), default=1.0)
     if unit in ("share", "points"):
-        whole = all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks)
-        text = show_bare(tick, unit)
-        text = text.removesuffix(".0") if whole else text
+        text = show_bare(100 * tick, "number" if unit == "share" else "change", _decimals(100 * gap))
         return text + ("%" if unit == "share" else "")
-    text = show_bare(tick, "count" if unit == "number" and abs(tick) >= 10_000 else unit)
-    if unit in ("flops", "count", "seconds") or abs(tick) >= 10_000:
+    if unit in ("flops", "count", "seconds") or (abs(tick) >= 10_000 and gap > max(map(abs, ticks)) / 100):
+        text = show_bare(tick, "count" if unit == "number" else unit)
         return text.removesuffix("FLOP").strip()
+    decimals = _decimals(gap)
+    text = show_bare(tick, unit, decimals if decimals < 7 else None)
     return text.rstrip("0").rstrip(".") if "." in text and TIMES not in text else text
+
+
+def _decimals(gap: float) -> int:
+    """How many decimals a round step has: 2 for 0.05."""
+    return max(0, math.ceil(-math.log10(gap) - 1e-9))
