@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from paribus.errors import DataError
-from paribus.records import Prompt, ReadReport, read_records
+from paribus.records import ChoiceQuestion, Document, Prompt, ReadReport, read_records
 
 GOOD = {"id": "a", "language": "en", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -193,3 +193,26 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / "a.csv").write_text("id\n")
     with pytest.raises(DataError, match=r"ending is '\.csv'; use"):
         list(read_records(tmp_path / "a.csv", Prompt))
+
+
+ASKED = {
+    "id": "a", "domain": "law", "language": "en", "prompt": "§ 1: ", "choices": ["x", "y"], "answer": 1, "cluster": "a",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (ChoiceQuestion, {"answer": 2}, r"'answer': got 2, expected answer must be below the number of choices, 2"),
+        (ChoiceQuestion, {"answer": -1}, r"'answer': got -1"),
+        (ChoiceQuestion, {"choices": ["x", "x"]}, r"'choices': got .*, expected choices must be distinct"),
+        (ChoiceQuestion, {"choices": ["x"]}, r"'choices': got .*at least 2 items"),
+        (ChoiceQuestion, {"prompt": " "}, r"'prompt': got ' ', expected text must not be empty"),
+        (Document, {}, r"'text': got nothing, expected a value"),
+    ],
+)
+def test_questions_that_cannot_be_answered_and_documents_without_text_are_bad(tmp_path, kind, change, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**ASKED, **change}))
+    with pytest.raises(DataError, match=message):
+        list(read_records(path, kind))

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from paribus.errors import DataError
 from paribus.records import (
+    ChoiceQuestion,
     Completion,
     Critique,
+    Document,
     Example,
     Message,
     PreferencePair,
@@ -54,6 +56,11 @@ KINDS = {
     Rating: st.builds(
         Rating, item=text, rater=text, pass_=anything, errors=st.lists(anything, max_size=2),
         scores=st.dictionaries(anything, number, max_size=2), meta=meta,
+    ),
+    Document: st.builds(Document, **named, domain=text, text=text),
+    ChoiceQuestion: st.builds(
+        ChoiceQuestion, **named, domain=text, prompt=text, answer=st.integers(0, 1), cluster=text,
+        choices=st.lists(text, min_size=2, max_size=4, unique=True),
     ),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from paribus.errors import DataError
 from paribus.world import cldr, spellout
 from paribus.world.domains import DOMAINS, Domains, DomainsConfig
 from paribus.world.domains.code import Add, Call, Copy, Define, If, Let, Machine, Print, Repeat, render
-from paribus.world.domains.scene import Dice, near_numbers
+from paribus.world.domains.scene import Dice, wrong_numbers
 from paribus.world.phrases import phrases
 
 LANGUAGES = ("el", "en", "hi", "ja", "pt", "ru")
@@ -142,7 +142,7 @@ def test_columns_show_every_digit_and_carry():
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 999), st.lists(st.integers(-20, 1200), max_size=6), st.integers(0, 10_000))
 def test_three_wrong_numbers_are_distinct_wrong_and_in_range(right, known, key):
-    wrong = near_numbers(Dice(str(key)), right, known, high=999)
+    wrong = wrong_numbers(Dice(str(key)), right, known, high=999)
     assert len(set(wrong)) == 3 and right not in wrong
     assert all(0 <= value <= 999 for value in wrong)
 

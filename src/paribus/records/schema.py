@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 VerdictLabel = Literal["A>>B", "A>B", "A=B", "B>A", "B>>A"]
 
@@ -153,13 +153,20 @@ class ChoiceQuestion(Record):
     cluster: Text
     meta: dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _answerable(self) -> "ChoiceQuestion":
-        if self.answer >= len(self.choices):
-            raise ValueError(f"answer must be below the number of choices, {len(self.choices)}")
-        if len(set(self.choices)) < len(self.choices):
+    @field_validator("choices")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
             raise ValueError("choices must be distinct")
-        return self
+        return value
+
+    @field_validator("answer")
+    @classmethod
+    def _among_choices(cls, value: int, info: ValidationInfo) -> int:
+        count = len(info.data.get("choices", ()))
+        if count and value >= count:
+            raise ValueError(f"answer must be below the number of choices, {count}")
+        return value
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from paribus.errors import DataError
-from paribus.world.domains.scene import Dice, Draft, Scene, near_numbers
+from paribus.world.domains.scene import Dice, Draft, Scene, wrong_numbers
 from paribus.world.domains.words import identifiers, names
 
 _INDENT = "  "
@@ -172,7 +172,7 @@ def write(scene: Scene) -> Draft:
     if isinstance(last, str):
         return Draft(before, last, _wrong_texts(scene, last, machine))
     seen = [value for value in (*machine.values.values(), *machine.printed) if isinstance(value, int)]
-    wrong = near_numbers(scene.dice, last, seen, low=min(0, *seen))
+    wrong = wrong_numbers(scene.dice, last, seen, low=min(0, *seen))
     return Draft(before, str(last), tuple(str(value) for value in wrong))
 
 

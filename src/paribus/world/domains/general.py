@@ -6,7 +6,7 @@ from functools import cache
 from itertools import permutations
 
 from paribus.world import cldr, spellout
-from paribus.world.domains.scene import Draft, Scene, near_numbers
+from paribus.world.domains.scene import Draft, Scene, wrong_numbers
 from paribus.world.domains.words import category, day, in_full, names
 from paribus.world.families import FAMILIES
 from paribus.world.phrases import phrases
@@ -56,10 +56,10 @@ def _piece(scene: Scene) -> str:
 
 
 def _wrong(scene: Scene, item: Item) -> tuple[str, ...]:
-    """Three wrong answers of the question's own kind; numbers are near misses, sorted lists other orders."""
+    """Three wrong answers of the question's own kind; one number is a near miss; sorted lists have other orders."""
     dice, language = scene.dice, scene.language
     if item.task in ("ad", "nw", "wn"):
-        slips = near_numbers(dice, sum(map(int, item.fact.split("+"))), high=spellout.LIMIT - 1)
+        slips = wrong_numbers(dice, sum(map(int, item.fact.split("+"))), high=spellout.LIMIT - 1)
         return tuple(str(slip) if item.task == "wn" else spellout.words(slip, language) for slip in slips)
     others = dict.fromkeys(_answers(scene, item))
     others.pop(item.answer, None)

@@ -68,9 +68,10 @@ def _reference(duty: _Duty, aspect: str, language: str) -> str:
 
 
 def _wrong(scene: Scene, asked: _Duty, aspect: str, duties: list[_Duty], parties: dict[str, str]) -> tuple[str, ...]:
-    """What the other clauses say first, then values of the same kind from anywhere."""
+    """Something the other clauses say, where they do, and values of the same kind from anywhere."""
     right = asked.aspects[aspect]
-    near = [duty.aspects[aspect] for duty in duties] + (list(parties.values()) if aspect == "country" else [])
+    said = [duty.aspects[aspect] for duty in duties] + (list(parties.values()) if aspect == "country" else [])
+    near = [value for value in said if value != right][:1]
     return tuple([value for value in dict.fromkeys([*near, *_anything(scene, aspect)]) if value != right][:3])
 
 

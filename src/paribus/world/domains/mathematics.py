@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paribus.world import spellout
-from paribus.world.domains.scene import Draft, Scene, near_numbers
+from paribus.world.domains.scene import Draft, Scene, wrong_numbers
 from paribus.world.domains.words import category
 
 _LARGEST = spellout.LIMIT - 1  # what number words reach
@@ -17,7 +17,7 @@ def write(scene: Scene) -> Draft:
     lines = [_line(scene) for _ in range(scene.dice.between(1, 3))]
     *earlier, (steps, result) = lines
     told = [f"{line}{value}{_in_words(scene, value)}\n" for line, value in earlier]
-    values = [result, *near_numbers(scene.dice, result, high=_LARGEST)]
+    values = [result, *wrong_numbers(scene.dice, result, high=_LARGEST)]
     if scene.tellable(result) and scene.dice.chance(40):
         steps, answers = f"{steps}{result} = ", [spellout.words(value, scene.language) for value in values]
     else:

@@ -77,13 +77,16 @@ class Draft:
         return self.before + self.answer
 
 
-def near_numbers(
+def wrong_numbers(
     dice: Dice, right: int, known: Sequence[int] = (), *, low: int = 0, high: int | None = None
 ) -> list[int]:
-    """Three wrong numbers of low..high: up to two of those ``known``, then slips in a digit or a carry."""
-    inside = range(low, right + 200 if high is None else high + 1)
-    near = sorted({value for value in known if value != right and value in inside})
-    picked = dice.sample(near, min(2, len(near)))
-    slips = [right + step for step in (1, -1, 10, -10, 2, -2, 11, -11, 100)]
-    likely = [slip for slip in slips if slip in inside and slip not in picked][:4]
-    return [*picked, *dice.sample(likely, len(likely))][:3]
+    """Three wrong numbers of low..high: a near miss (one of ``known``, or a slip in a digit or a carry), and two more.
+
+    The others are of about the size of the right one, so that an estimate alone goes some of the way.
+    """
+    size = abs(right) // 2 + 10
+    about = range(max(low, right - size), (right + size if high is None else min(high, right + size)) + 1)
+    slips = [right + step for step in (1, -1, 10, -10)]
+    near = sorted({value for value in (*known, *([] if known else slips)) if value != right and value in about})
+    far = [value for value in dice.sample(about, 5) if value != right]
+    return list(dict.fromkeys([*dice.sample(near, min(1, len(near))), *far]))[:3]
