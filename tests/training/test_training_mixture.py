@@ -240,7 +240,8 @@ def test_backends_end_in_the_same_place(backend):
 
 
 def test_a_dense_model_s_path_names_no_backend():
-    assert train(decoder(), stream(packed()), Causal(), settings(steps=1)).compute.experts is None
+    for dense in (decoder(), mixture(ffn_experts=1)):
+        assert train(dense, stream(packed()), Causal(), settings(steps=1)).compute.experts is None
 
 
 # ---- Other objectives, adapters, transformers' own mixtures ----------------------------------------------------------

@@ -110,12 +110,12 @@ def path_for(steps: int, *, device: str, cpu_bf16: bool, experts: ExpertsBackend
 
 
 def with_experts(path: ComputePath, model: Any, *, steps: int, tokens: int, device: str) -> ComputePath:
-    """The path with a backend for the model's experts, if it has any and the path names none.
+    """The path with a backend for the model's experts, if it has more than one and the path names none.
 
     Left to itself each process of a run would measure anew, and a resumed one might round differently. A backend that
     was set on the model stays.
     """
-    if path.experts is not None or not hasattr(model, "set_experts_backend"):
+    if path.experts is not None or getattr(getattr(model, "config", None), "ffn_experts", 1) == 1:
         return path
     chosen = model.experts_backend
     if chosen == "auto":

@@ -55,24 +55,27 @@ def frozen(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
 
     Raises ``ConfigError`` for a pattern that no parameter matches.
     """
-    matched: dict[str, nn.Parameter] = {}
+    names = [name for name, _ in model.named_parameters()]
     for pattern in patterns:
-        found = {name: p for name, p in model.named_parameters() if fnmatchcase(name, pattern)}
-        if not found:
-            example = next((name for name, _ in model.named_parameters()), "none")
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise ConfigError(
                 f"freeze has the pattern {pattern!r}, which no parameter of {type(model).__name__} matches; its names "
-                f"are like {example!r}, and * stands for any text."
+                f"are like {next(iter(names), 'none')!r}, and * stands for any text."
             )
-        matched |= found
-    learning = [p for p in matched.values() if p.requires_grad]
+    matching = {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    learning = {name for name, p in model.named_parameters() if name in matching and p.requires_grad}
     try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
+        _require_gradients(model, learning, False)
         yield
     finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
+        _require_gradients(model, learning, True)
+
+
+def _require_gradients(model: nn.Module, names: set[str], required: bool) -> None:
+    # By name: sharding puts other objects in the place of a model's parameters.
+    for name, parameter in model.named_parameters():
+        if name in names:
+            parameter.requires_grad_(required)
 
 
 @contextmanager
