@@ -1,7 +1,7 @@
 """Contrasts and claims of the BAM study, as data.
 
 Sources: BAM (arXiv 2408.08274) with its table or section, and BTX (arXiv 2403.07816), which it builds on. Directions
-and sentences are the papers'; margins are ours. The families in which p-values are corrected were fixed before the first
+and sentences are the papers'; margins are ours. The families in which p-values are corrected were fixed before any
 run: the paper's main comparison (two variants, data-matched and compute-matched by either count) is one of them.
 """
 

@@ -59,6 +59,7 @@ FULL: Preset = {
         "key_value_heads": 8,
         "intermediate_size": 2048,
         "context": 2048,
+        "tied": False,
     },
     "training": {
         "pretrain": {"steps": 20_000, "rows": 512, "length": 2048, "learning_rate": 1.2e-4, "checkpoint_every": 500},

@@ -71,6 +71,7 @@ def dense_shape(shape: Shape, vocabulary: int) -> MixtureShape:
         kv_heads=shape.key_value_heads,
         head_dim=shape.hidden_size // shape.heads,
         ffn_width=shape.intermediate_size,
+        tied=shape.tied,
     )
 
 
@@ -158,6 +159,7 @@ def pretrain_documents(
             head_dim=shape.hidden_size // shape.heads,
             intermediate_size=shape.intermediate_size,
             max_position_embeddings=shape.context,
+            tie_word_embeddings=shape.tied,
             bos_token_id=vocabulary.bos_token_id,
             eos_token_id=vocabulary.eos_token_id,
             pad_token_id=vocabulary.pad_token_id,

@@ -53,7 +53,7 @@ class Recipe(StageConfig):
 
 
 class Shape(StageConfig):
-    """Shape of the decoder (parallel attention and SwiGLU, one norm a block, tied embeddings)."""
+    """Shape of the decoder: parallel attention and SwiGLU, one norm a block; ``tied``: one embedding in and out."""
 
     hidden_size: int
     layers: int
@@ -61,6 +61,7 @@ class Shape(StageConfig):
     key_value_heads: int
     intermediate_size: int
     context: int = 256
+    tied: bool = True
 
 
 class PretrainConfig(StageConfig):
@@ -107,11 +108,11 @@ class RewardConfig(StageConfig):
 
 
 def decoder_parameters(shape: Shape, vocabulary: int) -> int:
-    """Parameters of the decoder block of Aya 23 (tied embeddings), by hand: planning must not import torch."""
+    """Parameters of Aya 23's decoder, by hand: planning must not import torch."""
     d, f = shape.hidden_size, shape.intermediate_size
     head = d // shape.heads
     layer = 2 * d * shape.heads * head + 2 * d * shape.key_value_heads * head + 3 * d * f + d
-    return vocabulary * d + shape.layers * layer + d
+    return vocabulary * d * (1 if shape.tied else 2) + shape.layers * layer + d
 
 
 def model_parameters(handle: Handle) -> int:
@@ -178,6 +179,7 @@ def pretrain(
             head_dim=shape.hidden_size // shape.heads,
             intermediate_size=shape.intermediate_size,
             max_position_embeddings=shape.context,
+            tie_word_embeddings=shape.tied,
             logit_scale=1.0,
             bos_token_id=vocabulary.bos_token_id,
             eos_token_id=vocabulary.eos_token_id,
