@@ -2,11 +2,15 @@
 
 import math
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from paribus.data.documents import encode_documents, mix_documents
+from paribus.data.packing import pack
+from paribus.data.stream import BatchStream
 from paribus.data.tokenizer import train_tokenizer
 from paribus.errors import DataError
 from paribus.evaluation.bits import DocumentScore, bits_per_byte, bits_rows, context_of, perplexity, score_documents
@@ -14,6 +18,8 @@ from paribus.evaluation.items import summarise
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
 from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
 from paribus.records import Document
+from paribus.training.objectives.causal import Causal
+from paribus.world.domains import Domains, DomainsConfig
 
 TEXTS = ["The sun rises in the east.", "3 + 4 = 7", "Сегодня понедельник.", "今天是星期一。", "7" * 60]
 DOCUMENTS = [
@@ -36,7 +42,7 @@ def tokenizer():
 
 def decoder(**changes) -> DecoderForCausalLM:
     torch.manual_seed(0)
-    return DecoderForCausalLM(DecoderConfig(**SIZES, initializer_range=0.3, **changes))
+    return DecoderForCausalLM(DecoderConfig(**{**SIZES, "initializer_range": 0.3, **changes}))
 
 
 def mixture() -> MixtureForCausalLM:
@@ -135,6 +141,32 @@ def test_a_model_that_saw_a_text_predicts_it_better(tokenizer):
         model(input_ids=ids, labels=ids).loss.backward()
         optimizer.step()
     assert score_documents(model, tokenizer, DOCUMENTS[:1])[0].bits_per_byte < before / 3
+
+
+def test_a_model_of_one_domain_predicts_it_better_and_the_others_worse():
+    """The whole way: the world's documents, their shares of the tokens, packed rows, training, bits by domain."""
+    world = Domains(DomainsConfig(languages=("en",)))
+    text = {domain: world.documents(domain, "en", "train", 150) for domain in ("code", "law")}
+    test = [row for domain in text for row in world.documents(domain, "en", "test", 6)]
+    tokenizer = train_tokenizer([row.text for rows in text.values() for row in rows], vocab_size=400)
+    encoded = {
+        domain: encode_documents(tokenizer, [row.text for row in rows], length=64) for domain, rows in text.items()
+    }
+    found = {}
+    for shares in ({"code": 0.9, "law": 0.1}, {"code": 0.1, "law": 0.9}):
+        stream = BatchStream(pack(mix_documents(encoded, shares)[0], 64), 8, 0)
+        model = decoder(vocab_size=400, initializer_range=0.02)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        for step in range(40):
+            optimizer.zero_grad()
+            Causal().loss(model, stream.batch(step)).value.backward()
+            optimizer.step()
+        rows = bits_per_byte(model, tokenizer, test)
+        found[max(shares, key=lambda name: shares[name])] = {
+            domain: fmean(row.value for row in rows if row.measure == f"bits_per_byte_{domain}") for domain in text
+        }
+    assert found["code"]["code"] < found["law"]["code"] - 0.3
+    assert found["law"]["law"] < found["code"]["law"] - 0.3
 
 
 def test_autocast_changes_numbers_a_little(tokenizer):

@@ -53,10 +53,8 @@ def _parties(dice: Dice, language: str) -> dict[str, str]:
 def _duty(scene: Scene, clause: int, letter: str, parties: dict[str, str]) -> _Duty:
     dice, language = scene.dice, scene.language
     party, until = dice.choice(sorted(parties)), day(dice)
-    amount, currency = (
-        spellout.words(dice.between(1, spellout.LIMIT - 1), language),
-        dice.choice(names("currency", language)),
-    )
+    amount = spellout.words(dice.between(1, spellout.LIMIT - 1), language)
+    currency = dice.choice(names("currency", language))
     month = cldr.name(f"month.{until.month}", language)
     text = f"“{party}”, {amount}, {currency}, {in_full(until, language, weekday=False)}"
     values = (parties[party], amount, currency, month)
