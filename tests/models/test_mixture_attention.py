@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from paribus.models.decoder import rotate
-from paribus.models.mixture import MixtureAttention
+from paribus.models.mixture_attention import MixtureAttention
 from paribus.models.rotary import rotate_halves
 from paribus.models.routing import soft_gates
 

@@ -112,6 +112,13 @@ def test_greedy_text_is_the_dense_models(kind):
     assert ours.generate(ids(), **asked).tolist() == peer.generate(ids(), **asked).tolist()
 
 
+def test_bfloat16_norms_are_gemmas_to_the_bit():
+    """1 + w in bf16 would lose w's last bits; both sides add in float32."""
+    peer = dense("gemma").bfloat16()
+    x = torch.randn(2, 5, 64).bfloat16()
+    assert torch.equal(mixture_of([peer]).model.norm(x), peer.model.norm(x))
+
+
 def test_bfloat16_embeddings_are_scaled_as_gemma_scales_them():
     """sqrt(80) is 8.944 in float32 and 8.9375 in bf16; the product must be rounded as Gemma's is."""
     peer = dense("gemma", hidden_size=80).bfloat16()

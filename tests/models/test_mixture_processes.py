@@ -1,4 +1,4 @@
-"""Two processes over gloo: the mean of their auxiliary losses and gradients is the value of one process with all rows."""
+"""Two processes over gloo: the mean of their auxiliary losses and gradients is that of one process with all rows."""
 
 import os
 import socket

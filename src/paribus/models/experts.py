@@ -35,6 +35,9 @@ BACKENDS: tuple[Backend, ...] = (
     "dense",
 )  # the first wins where they are equally quick
 
+# Bounds of the self-test: entries of its input, and products of one forward pass of the dense way.
+LARGEST_INPUT, LARGEST_WORK = 2**21, 2**30
+
 
 class Experts(nn.Module):
     """E SwiGLU (or GeGLU) networks; ``backend`` is how to run them and no part of the model."""
@@ -128,11 +131,12 @@ def check_backend(name: str) -> None:
 
 
 def fastest_backend(config: Any, *, tokens: int, device: str | torch.device, dtype: torch.dtype) -> str:
-    """The quickest of ``BACKENDS`` for a forward and backward pass of one layer, measured; about a second at most.
+    """The quickest of ``BACKENDS`` for a forward and backward pass of one layer, measured in a second or two at most.
 
     ``config``: a ``MixtureConfig``. ``tokens``: rows that one call gets, rounded up to a power of two, at most 4,096.
     ``dtype``: the type it computes in (autocast's, under autocast). A later one in the list must be a tenth faster than
-    an earlier one, so that noise changes nothing. Measured once per process for the same question.
+    an earlier one, so that noise changes little. Measured once per process for the same question; large layers with
+    fewer tokens and a narrower branch, to which the time of all three is proportional.
     """
     shape = (config.ffn_experts, config.ffn_top_k, config.hidden_size, config.intermediate_size, config.hidden_act)
     return _fastest(shape, _bucket(tokens), str(torch.device(device)), dtype)
@@ -145,6 +149,8 @@ def _bucket(tokens: int) -> int:
 @cache
 def _fastest(shape: tuple[int, int, int, int, str], tokens: int, device: str, dtype: torch.dtype) -> str:
     experts, top_k, width, branch, activation = shape
+    tokens = min(tokens, max(LARGEST_INPUT // width, 64))
+    branch -= max(branch - max(LARGEST_WORK // (tokens * experts * width), 64), 0) // 16 * 16  # kernels ask for 16ths
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(torch.device(device).type, enabled=False):
         layer = Experts(experts, width, branch, activation, top_k).to(device, dtype)
         for weight in layer.parameters():

@@ -21,7 +21,8 @@ class Norm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(shape) if kind == "rms_plus_one" else torch.ones(shape))
 
     def factor(self) -> Tensor:
-        return self.weight + 1 if self.kind == "rms_plus_one" else self.weight
+        """In bf16 the sum with 1 would round the weight to 1/128, so it is made wider first, as Gemma does."""
+        return self.weight.to(wide(self.weight.dtype)) + 1 if self.kind == "rms_plus_one" else self.weight
 
     def forward(self, x: Tensor) -> Tensor:
         normalise = F.layer_norm if self.kind == "layer" else F.rms_norm
