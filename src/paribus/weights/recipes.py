@@ -123,13 +123,15 @@ def round_once(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     if values.dtype != torch.float64 or dtype.itemsize >= 4:
         return values.to(dtype)
     near = values.float()
-    inexact = near.double() != values
-    if inexact.any():
-        bits = near.view(torch.int32)
-        even = inexact & (bits & 1 == 0)
-        towards = torch.where(values > near.double(), torch.inf, -torch.inf).float()
-        near = torch.where(even, torch.nextafter(near, towards), near)
+    off = (near.double() != values).nonzero(as_tuple=True)  # few: a mean of 16-bit numbers mostly fits into float32
+    near[off] = _odd(near[off], values[off])
     return near.to(dtype)
+
+
+def _odd(near: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Of the two float32 neighbours of each value, ``near`` being one, that whose last bit is set."""
+    towards = torch.where(values > near.double(), torch.inf, -torch.inf).float()
+    return torch.where(near.view(torch.int32) & 1 == 1, near, torch.nextafter(near, towards))
 
 
 def planned_tensors(recipes: Sequence[Recipe], source: Checkpoint, wanted: torch.dtype | None) -> list[Planned]:
