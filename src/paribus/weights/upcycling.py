@@ -184,7 +184,7 @@ class _Job:
         dense = read_architecture(sources[settings.seed_model])
         recipes, readers = plan(dense, settings.assignment()), [Reader(source) for source in sources]
         planned = planned_tensors(recipes, sources[0], dtype_named(self.dtype) if self.dtype is not None else None)
-        config = _mixture_config(dense, settings, planned[0].torch_dtype)
+        config = mixture_config(dense, settings, planned[0].torch_dtype)
         draw = partial(drawn_router, std=settings.router_std, seed=settings.router_seed)
         with published(out) as folder:
             written = write_recipes(recipes, planned, readers, folder, shard_limit=self.shard_limit, fill=draw)
@@ -227,7 +227,7 @@ def _told(recipe: Recipe, tensor: Planned) -> UpcycledTensor:
     )
 
 
-def _mixture_config(dense: Architecture, settings: UpcycleSettings, dtype: torch.dtype) -> MixtureConfig:
+def mixture_config(dense: Architecture, settings: UpcycleSettings, dtype: torch.dtype) -> MixtureConfig:
     """The mixture's configuration; ``ModelError`` where the class cannot express it."""
     from paribus.models.mixture import MixtureConfig
 
