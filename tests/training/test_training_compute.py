@@ -111,10 +111,20 @@ def test_bf16_ends_near_fp32():
     assert runs[1] == pytest.approx(runs[0], rel=0.02)
 
 
+@pytest.mark.parametrize("make", [decoder, mixture])
+def test_recomputed_activations_change_nothing(make):
+    runs = [
+        train(make(), stream(packed()), Causal(), settings(activation_checkpointing=how), compute=ComputePath())
+        for how in (False, True)
+    ]
+    assert runs[0].history == runs[1].history
+
+
 @pytest.mark.slow
-def test_a_compiled_run_ends_where_an_interpreted_one_does():
+@pytest.mark.parametrize("make", [decoder, mixture])
+def test_a_compiled_run_ends_where_an_interpreted_one_does(make):
     path = ComputePath(compile=True)
-    compiled = train(decoder(), stream(packed()), Causal(), settings(steps=3), compute=path)
-    plain = train(decoder(), stream(packed()), Causal(), settings(steps=3))
+    compiled = train(make(), stream(packed()), Causal(), settings(steps=3), compute=path)
+    plain = train(make(), stream(packed()), Causal(), settings(steps=3))
     assert compiled.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=1e-5)
     assert compiled.model.base_model._compiled_call_impl is None

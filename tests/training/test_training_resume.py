@@ -42,6 +42,7 @@ CASES = {
     "lora": (decoder, {"lora": LoraSettings(rank=2, dropout=0.2)}),
     "accumulated": (decoder, {"gradient_accumulation": 2, "warmup_steps": 5, "schedule": "linear"}),
     "bf16": (decoder, {}),
+    "bf16 mixture": (mixture, {}),
     "mixture": (mixture, {"gradient_accumulation": 2, "router_learning_rate": 0.05, "router_weight_decay": 0.1}),
     "mixture, muon, frozen": (mixture, {"optimizer": "muon", "freeze": ("*.0.mlp.experts.*",), "weight_decay": 0.1}),
 }
@@ -51,7 +52,7 @@ CASES = {
 def test_killed_and_resumed_is_never_stopped(tmp_path, name):
     make, changes = CASES[name]
     run = settings(steps=9, checkpoint_every=3, **changes)
-    compute = ComputePath(dtype="bfloat16", attention="eager") if name == "bf16" else FP32
+    compute = ComputePath(dtype="bfloat16", attention="eager") if "bf16" in name else FP32
 
     def go(directory, on_step=None):
         return train(
