@@ -36,10 +36,13 @@ FAMILIES = {
     "cohere": (CohereForCausalLM, CohereConfig, {"logit_scale": 0.25, "layer_norm_eps": 1e-3}),
     "cohere-qk": (CohereForCausalLM, CohereConfig, {"use_qk_norm": True, "tie_word_embeddings": False}),
     "llama": (LlamaForCausalLM, LlamaConfig, {"rms_norm_eps": 1e-4}),
+    "llama with a word it ignores": (LlamaForCausalLM, LlamaConfig, {"sliding_window": 3}),
     "llama3-rope": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LLAMA3, "max_position_embeddings": 128}),
     "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": 5, "tie_word_embeddings": True}),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
     "qwen2-sliding": (Qwen2ForCausalLM, Qwen2Config, SLIDING),
+    "qwen2 that may slide": (Qwen2ForCausalLM, Qwen2Config, {**SLIDING, "max_window_layers": 9}),
+    "mistral in full": (MistralForCausalLM, MistralConfig, {"sliding_window": None, "head_dim": 8}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"rms_norm_eps": 1e-3}),
     "gemma": (GemmaForCausalLM, GemmaConfig, {}),
 }

@@ -138,6 +138,7 @@ def test_features_of_a_family_without_a_place_are_refused(tmp_path, config, reas
         ({"model_type": "qwen3_moe"}, "a mixture already"),
         ({"model_type": "paribus_mixture"}, "a mixture already"),
         ({"model_type": "newest"}, "has not been checked; these types can: paribus_decoder, cohere, llama"),
+        ({"model_type": "gemma", "use_bidirectional_attention": True}, "attention to later tokens"),
         ({"hidden_act": "swish2"}, "swish2"),
     ],
 )

@@ -1,9 +1,9 @@
 """Operations on checkpoints without gradients: merging models, upcycling them into a mixture, fingerprints.
 
-What lives here: ``merge`` with one method per file (``methods/``) and ``upcycle``, streamed tensor by tensor from
-safetensors so that memory does not grow with the model; the search for merge weights on a development split. Merging
-knows names and shapes, nothing more; what upcycling must know of an architecture is in ``families``. What may not live
-here: training and generation.
+What lives here: ``merge`` with one method per file (``methods/``), ``upcycle`` and ``export_mixture``, all streamed
+tensor by tensor from safetensors so that memory does not grow with the model; the search for merge weights on a
+development split. Merging knows names and shapes, nothing more; what the others must know of an architecture is in
+``families`` and ``export_targets``. What may not live here: training and generation.
 
 The public names below are loaded on first use: ``from paribus.weights import merge``.
 """

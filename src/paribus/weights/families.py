@@ -31,7 +31,11 @@ _MIXTURES = ("moe", "mixtral", "dbrx", "jetmoe", "deepseek_v", "jamba", "paribus
 
 @dataclass(frozen=True)
 class Family:
-    """How one model type spells the switches: names of configuration fields, and what is always so."""
+    """How one model type spells the switches: names of configuration fields, and what is always so.
+
+    ``sliding``: which layers heed ``sliding_window``: "none" (whatever the file says), "all", or as "told" by its
+    ``layer_types``.
+    """
 
     block: str = "sequential"
     norm: str = "rms"
@@ -40,15 +44,16 @@ class Family:
     qkv_bias: bool = False
     qk_norm: str = "none"
     scaled_embedding: bool = False
+    sliding: str = "none"
 
 
 FAMILIES = {
     "paribus_decoder": Family(block="parallel", norm="layer", norm_eps="layer_norm_eps", rope_interleaved=True),
     "cohere": Family(block="parallel", norm="layer", norm_eps="layer_norm_eps", rope_interleaved=True),
     "llama": Family(),
-    "mistral": Family(),
-    "qwen2": Family(qkv_bias=True),
-    "qwen3": Family(qk_norm="rms"),
+    "mistral": Family(sliding="all"),
+    "qwen2": Family(qkv_bias=True, sliding="told"),
+    "qwen3": Family(qk_norm="rms", sliding="told"),
     "gemma": Family(norm="rms_plus_one", scaled_embedding=True),
 }
 
@@ -178,11 +183,7 @@ def _refuse(source: Checkpoint, config: Any) -> None:
         "biases on the attention's output (attention_bias)": getattr(config, "attention_bias", False),
         "biases in the feed-forward (mlp_bias)": getattr(config, "mlp_bias", False),
         f"rotary embedding of a part of each head (partial_rotary_factor {partial:g})": partial != 1.0,
-        "capped logits (softcapping)": getattr(config, "final_logit_softcapping", None)
-        or getattr(config, "attn_logit_softcapping", None),
-        "attention to later tokens (use_bidirectional_attention)": getattr(
-            config, "use_bidirectional_attention", False
-        ),
+        "attention to later tokens (use_bidirectional_attention)": getattr(config, "use_bidirectional_attention", 0),
         "dropout in attention (attention_dropout); set it to 0 there": getattr(config, "attention_dropout", 0.0),
         f"layers of different kinds ({', '.join(sorted(_layer_kinds(config)))})": len(_layer_kinds(config)) > 1,
     }
@@ -195,10 +196,9 @@ def _layer_kinds(config: Any) -> set[str]:
     return set(getattr(config, "layer_types", None) or ())
 
 
-def _sliding_window(config: Any) -> int | None:
-    if _layer_kinds(config) == {"full_attention"}:
-        return None
-    return getattr(config, "sliding_window", None)
+def _sliding_window(family: Family, config: Any) -> int | None:
+    slides = family.sliding == "all" or (family.sliding == "told" and _layer_kinds(config) == {"sliding_attention"})
+    return config.sliding_window if slides else None
 
 
 def _rope(config: Any) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def _architecture(family: Family, config: Any) -> Architecture:
         qkv_bias=family.qkv_bias,
         qk_norm="layer" if getattr(config, "use_qk_norm", False) else family.qk_norm,
         embedding_scale=config.hidden_size**0.5 if family.scaled_embedding else 1.0,
-        sliding_window=_sliding_window(config),
+        sliding_window=_sliding_window(family, config),
     )
 
 
