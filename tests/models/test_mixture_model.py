@@ -345,6 +345,20 @@ def test_impossible_configurations_are_refused(changes, message):
         config(**changes)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("backend", ["auto", "grouped_mm", "dense"])
+def test_shapes_are_known_without_storage(variant, backend):
+    with torch.device("meta"):
+        model = MixtureForCausalLM(config(variant)).train()
+        model.set_experts_backend(backend)
+        model.set_attn_implementation("eager")  # for sdpa transformers asks whether a mask masks anything
+        dtype = torch.bfloat16 if backend == "grouped_mm" else torch.float32
+        tokens = torch.zeros(2, 5, dtype=torch.long)
+        out = model.to(dtype)(tokens, attention_mask=torch.ones_like(tokens), labels=tokens)
+    assert out.logits.shape == (2, 5, 67) and out.loss.device.type == "meta"
+    assert model.model.rotary.frequencies == mixture(variant).model.rotary.frequencies
+
+
 def test_the_callers_rope_dictionary_stays_as_it_was():
     given = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     made = config(rope_parameters=given)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
+from transformers.utils.generic import maybe_autocast
 
 from paribus.models.norms import wide
 
@@ -27,7 +28,7 @@ class Router(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = wide(x.dtype)
-        with torch.autocast(x.device.type, enabled=False):
+        with maybe_autocast(x.device.type, enabled=False):
             return F.linear(x.to(dtype), self.weight.to(dtype))
 
 
