@@ -1,5 +1,7 @@
 """Which architectures keep packed conversations apart, by asking them."""
 
+from functools import partial
+
 import pytest
 import torch
 from transformers import (
@@ -12,6 +14,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from paribus.models.mixture import MixtureConfig
 from paribus.training.separation import keeps_apart
 
 SHAPE = {
@@ -31,7 +34,10 @@ def model(config):
     return AutoModelForCausalLM.from_config(config)
 
 
-@pytest.mark.parametrize("kind", [LlamaConfig, GemmaConfig, Qwen3Config])
+MIXTURE = partial(MixtureConfig, attention_experts=3, ffn_experts=3)
+
+
+@pytest.mark.parametrize("kind", [LlamaConfig, GemmaConfig, Qwen3Config, MIXTURE])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_attention_models_keep_conversations_apart(kind, attention) -> None:
     network = model(kind(**SHAPE))
