@@ -20,7 +20,7 @@ def texts(found: Domains, part: str, count: int, language: str = "en") -> list[s
     return [row.text for domain in DOMAINS for row in found.documents(domain, language, part, count)]
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "4711"])
+@pytest.mark.parametrize("hash_seed", ["4711"])
 def test_same_config_same_bytes_in_another_process_whatever_ran_before(hash_seed):
     """Locale data is loaded in another order there, and the languages are named in another order."""
     code = (

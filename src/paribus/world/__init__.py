@@ -2,8 +2,9 @@
 
 What lives here: facts from CLDR (through Babel) and ICU's spell-out, the instruction templates of 23 languages
 (``phrases/*.json``), the nine task families, their splits, ``check`` (the gold verdict on a text) and ``corrupt`` (bad
-answers whose error is known). A world is a pure function of its config: same config, same bytes. What may not: models,
-tokenizers, training, anything that reads the network, and any randomness that does not come from the config's seed.
+answers whose error is known); ``domains`` writes text of four structures with the same words. A world is a pure
+function of its config: same config, same bytes. What may not: models, tokenizers, training, anything that reads the
+network, and any randomness that does not come from the config's seed.
 """
 
 from __future__ import annotations
