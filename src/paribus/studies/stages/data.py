@@ -99,8 +99,14 @@ def _given_prompts(config: PromptsConfig, file: Path | None) -> list[Any]:
     from paribus.data.sources import load_prompts
 
     if file is not None:
-        return load_prompts(next(path for path in file.iterdir() if path.is_file()), languages=config.languages)
+        return load_prompts(given_file(file), languages=config.languages)
     return load_prompts(config.source, split=config.splits[0], languages=config.languages)
+
+
+def given_file(folder: Path) -> Path:
+    """The one file of a ``file_input`` artifact, beside its manifest."""
+    (found,) = (path for path in folder.iterdir() if path.is_file() and path.name != "manifest.json")
+    return found
 
 
 def _draw(rows: list[Any], config: PromptsConfig, seed: int) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from paribus.lab import Handle, stage
 from paribus.studies.stages.config import StageConfig
+from paribus.studies.stages.data import given_file
 
 
 class DomainCorpusConfig(StageConfig):
@@ -61,9 +62,7 @@ def source_corpus(config: SourcesConfig, files: dict[str, Path] | None = None, *
     from paribus.records import write_records
 
     for domain, source in config.sources.items():
-        place = (
-            next(path for path in files[domain].iterdir() if path.is_file()) if files and domain in files else source
-        )
+        place = given_file(files[domain]) if files and domain in files else source
         wanted = config.test_documents + config.train_documents
         rows = load_documents(place, domain=domain, language=config.language, limit=wanted)
         if len(rows) <= config.test_documents:

@@ -215,7 +215,8 @@ def _routing_rows(config: MixturePanelsConfig, folders: Folders, arm: str) -> li
 
 
 def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: str) -> list[dict[str, Any]]:
-    """Means over languages and seeds."""
+    """Means over languages and seeds; ``mark`` names an expert that is dead in a layer for any seed."""
+    dead = {(row["layer"], row["expert"]) for _, row in _dead(config, folders, arm) if row["branch"] == branch}
     cells: defaultdict[tuple[str, int, int], list[float]] = defaultdict(list)
     for row in _routing_rows(config, folders, arm):
         if row["branch"] == branch:
@@ -226,6 +227,7 @@ def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: s
             "x": _expert(config, expert),
             "y": f"layer {layer + 1}",
             "value": fmean(shares),
+            "mark": "dead" if (layer, expert) in dead else "",
         }
         for (domain, layer, expert), shares in sorted(cells.items(), key=lambda item: _place(config, item[0]))
     ]
@@ -240,13 +242,17 @@ def _expert(config: MixturePanelsConfig, number: int) -> str:
     return config.domains[number] if number < len(config.domains) else f"copy {number - len(config.domains) + 1}"
 
 
+def _dead(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[tuple[int, dict[str, Any]]]:
+    """(seed, row) of every expert of an arm that hardly any token goes to."""
+    return [(seed, row) for seed in config.seeds for row in json.loads((folders[f"{arm}@{seed}"] / DEAD).read_text())]
+
+
 def _alarm(config: MixturePanelsConfig, folders: Folders) -> Panel:
     """Experts that hardly any token goes to, of all arms and seeds."""
     found = [
         f"{arm}, seed {seed}: {_expert(config, row['expert'])} in layer {row['layer'] + 1} ({row['share']:.1%})"
         for arm in config.arms
-        for seed in config.seeds
-        for row in json.loads((folders[f"{arm}@{seed}"] / DEAD).read_text())
+        for seed, row in _dead(config, folders, arm)
     ]
     text = "; ".join(found) if found else "No arm has an expert that gets less than 1% of the tokens in a layer."
     return Panel(

@@ -40,8 +40,9 @@ class UpcycleConfig(StageConfig):
 
 @stage(version="1")
 def upcycle_models(config: UpcycleConfig, models: list[Path], *, out: Path, seed: int) -> None:
-    """Write the mixture as a model directory, routers drawn from ``seed``; ``provenance.json`` tells every tensor."""
+    """Write the mixture as a model directory, routers drawn from ``seed``; its report tells where tensors are from."""
     from paribus.weights import upcycle
+    from paribus.weights.upcycling import REPORT
 
     report = upcycle(
         config.variant,
@@ -57,7 +58,8 @@ def upcycle_models(config: UpcycleConfig, models: list[Path], *, out: Path, seed
         load_balance_coefficient=config.load_balance_coefficient,
         router_z_coefficient=config.router_z_coefficient,
     )
-    (out / "provenance.json").write_text(json.dumps(report.model_dump(mode="json"), indent=1))
+    # Seconds, memory and paths would differ from run to run.
+    (out / MERGED / REPORT).write_text(json.dumps(report.reproducible(), indent=1))
 
 
 class BackendConfig(StageConfig):

@@ -1,0 +1,122 @@
+"""The BAM study at smoke scale, through the command line: run, report, kill, resume; and on the user's own text."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paribus.lab import Store, read_result
+from paribus.lab.killing import run_through_kills
+from paribus.lab.store import payload_differences
+from paribus.studies.bam import STUDY
+
+COMMAND = [sys.executable, "-m", "paribus", "run", "bam", "--scale", "smoke", "--workers", "2", "--plain"]
+SMALL = ("arms=btx,expert_kv,expert_kv_frozen", "data.experts=code,math")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
+
+
+def sets(overrides: tuple[str, ...]) -> list[str]:
+    return [word for text in overrides for word in ("--set", text)]
+
+
+def run(store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, "--store", str(store), *options], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the whole smoke study in it."""
+    store = tmp_path_factory.mktemp("whole") / "store"
+    done = run(store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Path(done.stdout.strip().splitlines()[-1]).suffix == ".html"
+    return store
+
+
+def test_the_result_has_every_arm_claim_and_panel(whole: Path) -> None:
+    result = read_result(STUDY.plan(STUDY.at("smoke")), Store(whole))
+    assert len(result.arms) == 24 and len(result.claims) == 17
+    assert {claim.verdict for claim in result.claims} <= {"supported", "contradicted", "unresolved"}
+    assert {panel.id for panel in result.panels} >= {
+        "domains", "questions", "languages", "cost-training", "cost-inference", "routing-ffn", "routing-attention",
+        "dead-experts", "perplexity", "sizes", "losses", "streams",
+    }  # fmt: skip
+    assert not [c.name for c in result.contrasts if c.matched.startswith("budget missed")]
+    assert all(arm.cost["seconds"] > 0 and arm.cost["body_flops"] < arm.cost["flops"] for arm in result.arms)
+
+
+def test_data_matched_arms_learned_the_same_tokens_and_shorter_runs_their_beginning(whole: Path) -> None:
+    plan = STUDY.plan(STUDY.at("smoke"))
+    streams = next(p for p in read_result(plan, Store(whole)).panels if p.id == "streams")
+    assert streams.rows[0]["arms"] >= 10
+    told = {
+        name: json.loads((Store(whole).path(plan.arms[name].labelled[0]["mix"].address) / "training.json").read_text())
+        for name in ("btx", "expert_kv", "expert_kv_cm")
+    }
+    assert told["btx"]["stream"] == told["expert_kv"]["stream"] != told["expert_kv_cm"]["stream"]
+    assert told["btx"]["shares"] == pytest.approx(dict.fromkeys(("general", "code", "law", "math"), 0.25), abs=0.02)
+
+
+def test_experts_are_copies_and_routers_are_told_in_the_provenance(whole: Path) -> None:
+    plan = STUDY.plan(STUDY.at("smoke"))
+    folder = Store(whole).path(plan.arms["expert_kv"].labelled[0]["upcycle"].address)
+    told = (folder / "merged" / "upcycle_report.json").read_text()
+    origins = {row["name"].split("layers.0.")[-1]: row["origin"] for row in json.loads(told)["tensors"]}
+    assert origins["self_attn.qkv_proj.weight"] == origins["mlp.experts.down_proj"] == "copied"
+    assert origins["input_layernorm.weight"] == origins["model.embed_tokens.weight"] == "averaged"
+    assert origins["mlp.router.weight"] == origins["self_attn.router.weight"] == "drawn"
+    assert str(whole) not in told and "seconds" not in told and "peak_memory" not in told
+
+
+def test_the_page_shows_matrix_front_and_maps(whole: Path) -> None:
+    page = (whole / "reports" / "bam-smoke.html").read_text(encoding="utf-8")
+    for words in ("Bits per byte by domain", "What training costs", "Where feed-forward routers send tokens"):
+        assert words in page
+    assert "<script" not in page and not re.search(r'(?:src|href)="https?:', page)
+
+
+def test_random_kills_end_in_the_same_bytes(tmp_path: Path) -> None:
+    """Six kills of runner or worker; training goes on from its checkpoints, and the artifacts are the same."""
+    dice = random.Random(6)
+    command = [*COMMAND, "--store", str(tmp_path / "killed"), *sets(SMALL)]
+    kills = run_through_kills(
+        command, tmp_path / "killed", [dice.uniform(3.0, 9.0) for _ in range(6)], victim="any", seed=6
+    )
+    assert kills.code == 0, kills.output
+    assert kills.runners_killed + kills.workers_killed >= 4 and kills.orphans == ()
+    undisturbed = run(tmp_path / "whole", *sets(SMALL))
+    assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
+    assert payload_differences(Store(tmp_path / "killed"), Store(tmp_path / "whole")) == []
+
+
+def test_the_users_own_text_and_seed_model_run_the_same_study(tmp_path: Path, whole: Path) -> None:
+    """A dense model and its tokenizer from directories, documents from files of text."""
+    plan = STUDY.plan(STUDY.at("smoke"))
+    labelled = plan.arms["seed"].labelled[0]
+    model, corpus = (Store(whole).path(labelled[label].address) for label in ("seed-model", "corpus"))
+    for domain in ("general", "code", "law"):
+        lines = (corpus / f"train-{domain}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.dumps({"text": json.loads(line)["text"]}) for line in lines]
+        (tmp_path / f"{domain}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    sources = {domain: str(tmp_path / f"{domain}.jsonl") for domain in ("general", "code", "law")}
+    done = run(
+        tmp_path / "store",
+        *sets(
+            (
+                f"data.sources={json.dumps(sources)}",
+                "data.experts=code,law",
+                "data.questions=0",
+                "data.train_documents=60",
+                f"data.tokenizer={model}",
+                f"seed_model={model}",
+                "arms=btx,shared_kv",
+            )
+        ),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "expert_law" in done.stdout or list((tmp_path / "store" / "reports").glob("*.html"))
