@@ -4,15 +4,27 @@ from typing import Any
 
 import typer
 
-from paribus.cli import parts_arbitrage, parts_generation, parts_judging, parts_merging, parts_training, parts_winrate
+from paribus.cli import (
+    parts_arbitrage,
+    parts_generation,
+    parts_judging,
+    parts_merging,
+    parts_pretraining,
+    parts_training,
+    parts_upcycling,
+    parts_winrate,
+)
 
 COMMANDS: tuple[tuple[Any, str], ...] = (
+    (parts_pretraining.pretrain, "Train a model on plain text of several domains."),
     (parts_training.sft, "Fine-tune a model on conversations."),
     (parts_training.dpo, "Teach a model preferences, from pairs."),
     (parts_training.reward, "Train a reward model on pairs."),
     (parts_generation.generate, "Let a model answer prompts."),
     (parts_arbitrage.arbitrage, "Route prompts among teachers."),
     (parts_merging.merge, "Merge models of one shape."),
+    (parts_upcycling.upcycle, "Make one mixture of dense models."),
+    (parts_upcycling.export, "Write a mixture as a class of transformers."),
     (parts_judging.judge, "Let a judge compare two models' answers."),
     (parts_winrate.winrate, "Win rates by language, from verdicts."),
 )

@@ -12,7 +12,7 @@ from paribus.errors import DataError
 
 if TYPE_CHECKING:
     from paribus.data.lengths import Shortened
-    from paribus.records import Completion, Example, PreferencePair, Prompt, ReadReport, Verdict
+    from paribus.records import Completion, Document, Example, PreferencePair, Prompt, ReadReport, Verdict
 
 Languages = Annotated[
     str, typer.Option(metavar="CODES", help="Use rows in these languages only, such as de,sw.", show_default="all")
@@ -45,6 +45,14 @@ class Reading:
         from paribus.data.sources import load_examples
 
         return self._read(load_examples, source, self._options(source))
+
+    def documents(self, source: str, domain: str, name: str) -> "list[Document]":
+        """Plain texts, all of one domain; ``name`` is that of rows set aside, since files may be called alike."""
+        from paribus.data.documents import load_documents
+
+        options = self._options(source) | {"bad_rows": self._bad_rows(name)}
+        rows = self._read(lambda place, **given: load_documents(place, domain=domain, **given), source, options)
+        return [row.model_copy(update={"domain": domain}) for row in rows]
 
     def pairs(self, source: str) -> "list[PreferencePair]":
         """Preference pairs."""

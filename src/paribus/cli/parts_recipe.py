@@ -1,5 +1,6 @@
 """The options and settings that all training commands share."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -37,6 +38,16 @@ Compute = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="Number format of the computation; auto measures which is faster here."),
 ]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Parameters to leave as they are, such as '*.mlp.experts.*' (repeatable)."),
+]
+RouterLearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate of a mixture's routers.", show_default="as everything else")
+]
+RouterWeightDecay = Annotated[
+    float | None, typer.Option(min=0.0, help="Weight decay of a mixture's routers.", show_default="as everything else")
+]
 LoraRank = Annotated[
     int, typer.Option(min=0, help="Train low-rank adapters of this rank and merge them in (0: train all weights).")
 ]
@@ -56,13 +67,15 @@ SaveDtype = Annotated[
 
 @dataclass(frozen=True)
 class Job:
-    """The options that all training commands have. ``steps`` and ``epochs``: one of them or neither (one epoch)."""
+    """The options that all training commands have, and some that not all have (from ``lora_rank`` on).
+
+    ``steps`` and ``epochs``: one of them or neither (one epoch).
+    """
 
     steps: int | None
     epochs: float | None
     batch_size: int
     length: int
-    on_long_row: Literal["fail", "truncate", "skip"]
     learning_rate: float
     warmup: float
     schedule: Literal["cosine", "linear", "constant"]
@@ -79,6 +92,15 @@ class Job:
     device: str
     lora_rank: int = 0
     lora_alpha: float = 16.0
+    on_long_row: Literal["fail", "truncate", "skip"] | None = None
+    freeze: Sequence[str] | None = None
+    router_learning_rate: float | None = None
+    router_weight_decay: float | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Job":
+        """The job among a command's arguments."""
+        return cls(**{name: given[name] for name in cls.__dataclass_fields__ if name in given})
 
     def settings(self, rows: int) -> "TrainSettings":
         """The trainer's settings for ``rows`` rows of data. Raises ``ConfigError`` for values that do not fit."""
@@ -113,6 +135,9 @@ class Job:
             activation_checkpointing=self.activation_checkpointing,
             seed=self.seed,
             checkpoint_every=every,
+            freeze=tuple(self.freeze or ()),
+            router_learning_rate=self.router_learning_rate,
+            router_weight_decay=self.router_weight_decay,
             lora=LoraSettings(rank=self.lora_rank, alpha=self.lora_alpha) if self.lora_rank else None,
         )
 
@@ -127,9 +152,5 @@ class Job:
     def identity(self, settings: "TrainSettings") -> dict[str, Any]:
         """What decides the result: the settings and how rows are cut, not where or how fast it is computed."""
         decided = settings.model_dump(exclude={"checkpoint_every"})
-        return decided | {
-            "length": self.length,
-            "on_long_row": self.on_long_row,
-            "compute": self.compute,
-            "save_dtype": self.save_dtype,
-        }
+        cut = {"length": self.length, "compute": self.compute, "save_dtype": self.save_dtype}
+        return decided | cut | ({"on_long_row": self.on_long_row} if self.on_long_row else {})

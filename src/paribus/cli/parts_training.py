@@ -1,12 +1,10 @@
 """``paribus sft``, ``dpo`` and ``reward``: one trainer, three objectives, on the user's own model and rows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from paribus.cli.parts_fitting import Fitting
 from paribus.cli.parts_inputs import Language, Languages, Limit, OnBadRow, Reading, Split, tell_shortened
 from paribus.cli.parts_options import (
     Device,
@@ -38,11 +36,6 @@ from paribus.cli.parts_recipe import (
     WeightDecay,
 )
 from paribus.errors import ConfigError
-
-if TYPE_CHECKING:
-    from paribus.cli.parts_record import Run
-    from paribus.training.settings import TrainSettings
-    from paribus.training.trainer import TrainResult
 
 Examples = Annotated[
     str,
@@ -117,7 +110,7 @@ def sft(
     from paribus.training.objectives.causal import Causal
     from paribus.training.separation import keeps_apart
 
-    job = _job(locals())
+    job = Job.of(locals())
     rows = Reading(out, languages, language, split, on_bad_row, limit).examples(data)
     vocabulary = load_tokenizer(model)
     encoded, cut = shorten(encode_many(vocabulary, [row.messages for row in rows]), length, on_long_row)
@@ -131,7 +124,7 @@ def sft(
             raise ConfigError(f"{model} does not keep packed conversations apart; give --no-packing.")
         return found
 
-    _train("sft", job, out, model, dataset, Causal(average=average), extra, facts, prepare=checked)
+    Fitting("sft", job, out, model, Causal(average=average), extra, {"data": facts}, prepare=checked).run(dataset)
 
 
 def dpo(
@@ -187,7 +180,7 @@ def dpo(
     from paribus.training.objectives.dpo import DPO
     from paribus.training.references import add_reference_logprobs
 
-    job = _job(locals())
+    job = Job.of(locals())
     objective = DPO(beta=beta, label_smoothing=label_smoothing)
     dataset, facts = _pairs(model, job, pairs, Reading(out, languages, language, split, on_bad_row, limit))
     anchor = model_identity(reference) if reference else None
@@ -197,7 +190,7 @@ def dpo(
         judge = load_causal(reference, dtype="float32", device=device) if reference else network
         return add_reference_logprobs(judge, found, batch_size=min(batch_size, 64), cache=out / "reference")
 
-    _train("dpo", job, out, model, dataset, objective, extra, facts, prepare=with_reference)
+    Fitting("dpo", job, out, model, objective, extra, {"data": facts}, "pairs", prepare=with_reference).run(dataset)
 
 
 def reward(
@@ -244,14 +237,11 @@ def reward(
     prepare(threads, device)
     from paribus.training.objectives.reward import Reward
 
-    job = _job(locals())
+    job = Job.of(locals())
     dataset, facts = _pairs(model, job, pairs, Reading(out, languages, language, split, on_bad_row, limit))
     extra = {"use_margin": use_margin, "centre": centre}
-    _train("reward", job, out, model, dataset, Reward(use_margin, centre), extra, facts)
-
-
-def _job(given: dict[str, Any]) -> Job:
-    return Job(**{name: given[name] for name in Job.__dataclass_fields__ if name in given})
+    objective = Reward(use_margin, centre)
+    Fitting("reward", job, out, model, objective, extra, {"data": facts}, "pairs", fresh_head=True).run(dataset)
 
 
 def _pairs(model: str, job: Job, source: str, reading: Reading) -> tuple[Any, dict[str, Any]]:
@@ -260,134 +250,8 @@ def _pairs(model: str, job: Job, source: str, reading: Reading) -> tuple[Any, di
     from paribus.data.pairs import encode_pairs
     from paribus.models.load import load_tokenizer
 
+    assert job.on_long_row is not None  # both commands have the option
     rows = reading.pairs(source)
     dataset, cut = shorten_pairs(encode_pairs(load_tokenizer(model), rows), job.length, job.on_long_row)
     tell_shortened(cut)
     return dataset, {"source": source, "rows": len(dataset), "hash": rows_hash(rows)}
-
-
-def _train(
-    part: str,
-    job: Job,
-    out: Path,
-    model: str,
-    dataset: Any,
-    objective: Any,
-    extra: dict[str, Any],
-    data_facts: dict[str, Any],
-    prepare: Callable[[Any, Any], Any] = lambda network, dataset: dataset,
-) -> None:
-    """Claim the folder, train (from the newest checkpoint there, if any), save, and say what it took."""
-    from paribus.cli.parts_progress import say
-    from paribus.cli.parts_record import model_identity, open_folder
-
-    settings = job.settings(len(dataset))
-    inputs = {"model": model_identity(model), "data": data_facts}
-    run = open_folder(out, part, job.identity(settings) | extra, inputs)
-    if run.complete:
-        say(f"{out} is finished already; nothing to do.")
-        return
-    network, vocabulary = _open_model(part, model, job)
-    run.begin()
-    dataset = prepare(network, dataset)
-    rows = "packed rows" if part == "sft" else "pairs"
-    say(f"{part}: {len(dataset):,} {rows}, {settings.steps:,} steps of {settings.batch_size} on {job.device}")
-    result = _fit(network, dataset, objective, settings, job, out)
-    _save(result.model, vocabulary, model, job, out)
-    _report(run, result, out)
-
-
-def _open_model(part: str, model: str, job: Job) -> tuple[Any, Any]:
-    """The network, in float32, and its tokenizer. A reward model starts with a head drawn by the seed."""
-    import torch
-
-    from paribus.data.lengths import context_of
-    from paribus.models.load import load_causal, load_reward, load_tokenizer
-
-    torch.manual_seed(job.seed)
-    if part == "reward":
-        network = load_reward(model, dtype="float32", device=job.device, fresh_head=True)
-    else:
-        network = load_causal(model, dtype="float32", device=job.device)
-    context = context_of(network.config)
-    if context is not None and job.length > context:
-        raise ConfigError(f"--length {job.length} exceeds the {context} positions of {model}; lower it.")
-    vocabulary = load_tokenizer(model, model=network)
-    if network.config.pad_token_id is None:
-        network.config.pad_token_id = vocabulary.pad_token_id
-    return network, vocabulary
-
-
-def _fit(network: Any, dataset: Any, objective: Any, settings: "TrainSettings", job: Job, out: Path) -> "TrainResult":
-    from paribus.cli.parts_progress import Steps, say
-    from paribus.data.stream import BatchStream
-    from paribus.training.compute import FP32, ComputePath
-    from paribus.training.trainer import train
-
-    attention: Literal["eager", "sdpa"] = "eager" if job.device == "cpu" else "sdpa"
-    paths = {"auto": "auto", "float32": FP32, "bfloat16": ComputePath(dtype="bfloat16", attention=attention)}
-    stream = BatchStream(dataset, settings.batch_size, settings.seed)
-    with Steps("training", settings.steps, "step") as steps, _memory_told(job):
-        result = train(
-            network,
-            stream,
-            objective,
-            settings,
-            compute=paths[job.compute],  # type: ignore[arg-type]
-            checkpoint_dir=out / "checkpoints",
-            on_step=lambda step: steps(step.step, tokens=step.tokens, loss=step.loss),
-            device=job.device,
-        )
-    if result.resumed_at:
-        say(f"(went on from the checkpoint of step {result.resumed_at})")
-    return result
-
-
-@contextmanager
-def _memory_told(job: Job) -> Iterator[None]:
-    """Say what to do when the device is too small."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise ConfigError(
-            f"The memory of {job.device} does not hold {job.batch_size} rows of {job.length} tokens at once; raise "
-            "--gradient-accumulation, add --activation-checkpointing, or train adapters (--lora-rank)."
-        ) from error
-
-
-def _save(network: Any, vocabulary: Any, model: str, job: Job, out: Path) -> None:
-    """Write the model folder's files by rename, the weights last, then drop checkpoints unless they are to be kept."""
-    import shutil
-
-    from paribus.models.dtype import dtype_named, stored_dtype
-
-    if job.lora_rank:
-        network = network.merge_and_unload()
-    dtype = stored_dtype(model) if job.save_dtype == "stored" else dtype_named(job.save_dtype)
-    partial = out / ".saving"
-    shutil.rmtree(partial, ignore_errors=True)
-    network.to(dtype=dtype).save_pretrained(partial)
-    vocabulary.save_pretrained(partial)
-    for file in sorted(partial.iterdir(), key=lambda file: (file.suffix == ".safetensors", file.name)):
-        file.chmod(0o644)
-        file.replace(out / file.name)
-    partial.rmdir()
-    if not job.keep_checkpoints:
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
-
-
-def _report(run: "Run", result: "TrainResult", out: Path) -> None:
-    import json
-
-    from paribus.cli.parts_progress import say
-
-    history = "".join(json.dumps(row) + "\n" for row in result.history)
-    (out / "history.jsonl").write_text(history, encoding="utf-8")
-    last = {name: value for name, value in result.history[-1].items() if name not in ("step", "learning_rate")}
-    cost = {"tokens": result.tokens, "targets": result.targets, "flops": result.flops}
-    run.finish(cost=cost, results={"last_step": last, "compute": result.compute.model_dump()})
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
-    say(f"Finished: {result.steps:,} steps, {result.tokens:,} tokens; last step: {numbers}.")
-    print(out)
