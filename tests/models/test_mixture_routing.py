@@ -127,6 +127,16 @@ def test_a_padded_batch_has_the_auxiliary_loss_of_its_tokens(variant):
     assert (counted - alone).abs() > 1e-6
 
 
+def test_behind_a_cache_the_new_tokens_are_counted():
+    model, tokens = mixture("btx top-2", dtype=torch.float64).train(), ids(2, 8)
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 0, 0]])
+    cache = model(tokens[:, :3], attention_mask=mask[:, :3], use_cache=True).past_key_values
+    out = model(tokens[:, 3:], attention_mask=mask, past_key_values=cache, output_routing=True)
+    weights = {"load_balance": 0.01, "router_z": 0.001}
+    expected = auxiliary_loss(out.router_logits, mask[:, 3:], top_k=2, **weights)
+    torch.testing.assert_close(out.aux_loss, expected)
+
+
 def test_the_auxiliary_loss_is_part_of_the_loss_in_training_only():
     model, tokens = mixture(load_balance_coefficient=0.3, router_z_coefficient=0.2), ids(2, 7)
     cold = model(tokens, labels=tokens)
