@@ -119,7 +119,7 @@ def upcycle(
     """Make one mixture (``models.mixture``) of dense models of one shape, write it into ``out``, and report.
 
     Copies are copies to the bit. Means are computed in float64 and rounded once. Memory does not grow with the models:
-    they are read and written 64 k elements at a time.
+    they are read and written at most half a million elements at a time.
 
     Args:
         variant: ``expert_kv`` (each model's whole attention is an expert), ``shared_kv`` (queries and outputs are, keys
