@@ -1,19 +1,25 @@
 """Keeps the values in the paper index equal to the code: ``python tests/docs/settings_tables.py`` writes them anew.
 
 In a table whose first two columns are called ``setting`` and ``here``, the second cell of each row is made from the
-first: a field of the Aya Expanse settings, or a parameter of a part with its default, such as ``merge(trim)``.
+first: a field of the settings of the study whose section the table is in, or a parameter of a part with its default,
+such as ``merge(trim)``.
 """
 
 import inspect
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from pages import DOCS, found_by_name
 from pydantic import BaseModel
 
+from paribus.lab import Settings
 from paribus.studies.aya_expanse_settings import AyaExpanse
+from paribus.studies.bam_settings import Bam
 from paribus.studies.stages.models import Recipe, Shape
 
+SECTIONS: dict[str, type[Settings]] = {"Aya Expanse": AyaExpanse, "BAM": Bam}
+"""The page's sections that are about a study, by heading."""
 PAGE = DOCS / "paper-index.md"
 HEAD = "| setting | here |"
 FIRST = "pocket"
@@ -25,41 +31,48 @@ HOMES = {
     "MergeConfig": "paribus.studies.stages.merging",
     "PARALLEL": "paribus.weights.methods.slerp",
     "RLOO": "paribus.training.objectives.rloo",
+    "TrainSettings": "paribus.training.settings",
     "bradley_terry": "paribus.evaluation.bradley_terry",
     "merge": "paribus.weights",
     "style_control": "paribus.evaluation.style_control",
+    "upcycle": "paribus.weights",
     "win_rate": "paribus.evaluation.winrate",
 }
 """Where the parts live that the page names shortly."""
 
 
+def rows(text: str) -> Iterator[tuple[int, str, str]]:
+    """Every row of a settings table: the number of its line, the section it is in, and the line."""
+    section, inside = "", False
+    for number, line in enumerate(text.splitlines(keepends=True)):
+        section = line.removeprefix("## ").strip() if line.startswith("## ") else section
+        inside = line.startswith(HEAD) or (inside and line.startswith("|"))
+        if inside and line.startswith("| `"):
+            yield number, section, line
+
+
 def refreshed(text: str) -> str:
     """The page with every ``here`` cell made from the code."""
-    lines, inside = [], False
-    for line in text.splitlines(keepends=True):
-        inside = line.startswith(HEAD) or (inside and line.startswith("|"))
-        row = inside and line.startswith("| `")
-        lines.append(_row(line) if row else line)
+    lines = text.splitlines(keepends=True)
+    for number, section, line in rows(text):
+        cells = line.split(" | ")
+        lines[number] = " | ".join([cells[0], here(section, cells[0].strip("| `")), *cells[2:]])
     return "".join(lines)
 
 
-def _row(line: str) -> str:
-    cells = line.split(" | ")
-    return " | ".join([cells[0], here(cells[0].strip("| `")), *cells[2:]])
-
-
-def here(name: str) -> str:
+def here(section: str, name: str) -> str:
     """What the code says: one value, or the pocket scale's and those of the scales that differ from it."""
     if name.partition("(")[0] in HOMES:
         return show(default_of(name))
-    values = {scale: show(value_at(scale, name)) for scale in AyaExpanse.presets}
+    settings = SECTIONS[section]
+    values = {scale: show(value_at(settings, scale, name)) for scale in settings.presets}
     others = [f"{scale}: {value}" for scale, value in values.items() if value != values[FIRST]]
     return "<br>".join([values[FIRST], *others])
 
 
-def value_at(scale: str, name: str) -> Any:
+def value_at(settings: type[Settings], scale: str, name: str) -> Any:
     """A setting at a scale."""
-    value: Any = AyaExpanse.at(scale)
+    value: Any = settings.at(scale)
     for part in name.split("."):
         value = getattr(value, part)
     return value

@@ -1,26 +1,28 @@
-"""The paper index: its values are the code's, every setting of the study is in it, every row says where it is from."""
+"""The paper index: its values are the code's, every setting of each study is in it, every row says where it is from."""
 
 import re
 
+import pytest
+import settings_tables
 from pages import DOCS
-from settings_tables import HEAD, PAGE, refreshed
+from settings_tables import PAGE, SECTIONS, refreshed
 
 from paribus.lab.identity import flatten
-from paribus.studies.aya_expanse_settings import AyaExpanse
+from paribus.studies.catalogue import CATALOGUE, load
 
 STATUS = {"same", "differs", "not given", "ours"}
 # Names of things, which no paper could give.
 NAMES = {"scale", "judge.model", "judge.baseline", "judge.endpoint", "judge.api_key_variable"}
 
 
-def rows() -> list[list[str]]:
-    """Cells of every row of the settings tables."""
-    found, inside = [], False
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        inside = line.startswith(HEAD) or (inside and line.startswith("|"))
-        if inside and line.startswith("| `"):
-            found.append([cell.strip() for cell in line.strip("| ").split(" | ")])
-    return found
+def rows(section: str | None = None) -> list[list[str]]:
+    """Cells of every row of the settings tables, or of those of one section."""
+    found = settings_tables.rows(PAGE.read_text(encoding="utf-8"))
+    return [
+        [cell.strip() for cell in line.strip("| \n").split(" | ")]
+        for _, owner, line in found
+        if section in (None, owner)
+    ]
 
 
 def test_values_are_those_of_the_code() -> None:
@@ -29,9 +31,14 @@ def test_values_are_those_of_the_code() -> None:
         assert old == new, "run `python tests/docs/settings_tables.py`"
 
 
-def test_every_setting_of_the_study_is_listed() -> None:
-    listed = {row[0].strip("`") for row in rows()}
-    leaves = flatten(AyaExpanse().model_dump(mode="json"))
+def test_every_study_that_is_built_has_a_section() -> None:
+    assert {load(entry.name).settings for entry in CATALOGUE if entry.built} == set(SECTIONS.values())
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_of_the_study_is_listed(section: str) -> None:
+    listed = {row[0].strip("`") for row in rows(section)}
+    leaves = flatten(SECTIONS[section]().model_dump(mode="json"))
     missing = [leaf for leaf in leaves if not any(leaf == name or leaf.startswith(f"{name}.") for name in listed)]
     assert [leaf for leaf in missing if leaf not in NAMES] == []
 

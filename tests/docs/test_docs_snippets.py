@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from pages import DOCS, ROOT, Block, anchors, blocks, commands, found_by_name, inline_code, links, name_of, pages, prose
 
+from paribus.studies.catalogue import CATALOGUE
+
 PAGES = pages()
+BUILT = [entry.name for entry in CATALOGUE if entry.built]
 
 
 def python_blocks(page: Path) -> list[Block]:
@@ -93,13 +96,14 @@ def test_options_named_in_prose_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_overrides_shown_can_be_set(page: Path) -> None:
-    from paribus.studies.aya_expanse_settings import AyaExpanse
+    from paribus.studies.catalogue import load
 
     for line in commands(page):
-        if "aya-expanse" in line:
+        study = next((word for word in line.split() if word in BUILT), None)
+        if study is not None:
             scale = re.search(r"--scale[ =](\w+)", line)
             overrides = re.findall(r"--set[ =]([\w.]+=[^\s]+)", line)
-            AyaExpanse.at(scale[1] if scale else "pocket", [text.strip("'\"") for text in overrides])
+            load(study).settings.at(scale[1] if scale else "pocket", [text.strip("'\"") for text in overrides])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -136,9 +140,18 @@ def test_every_command_is_described() -> None:
         assert re.search(rf"^paribus {name}\b", shown, re.MULTILINE), f"no page shows `paribus {name}`"
 
 
-def test_every_arm_of_the_study_is_described() -> None:
-    from paribus.studies.aya_expanse import STUDY
+@pytest.mark.parametrize("name", BUILT)
+def test_every_arm_of_a_study_is_described(name: str) -> None:
+    from paribus.studies.catalogue import load
 
     described = {code for page in PAGES for code in inline_code(page)}
-    arms = {arm.name for arm in STUDY.build(STUDY.at("desk", ["seeds=0"])).arms}
+    study = load(name)
+    arms = {arm.name for arm in study.build(study.at("desk", ["seeds=0"])).arms}
     assert arms - described == set()
+
+
+def test_every_domain_of_the_world_is_described() -> None:
+    from paribus.world.domains import DOMAINS
+
+    described = {code for page in PAGES for code in inline_code(page)}
+    assert set(DOMAINS) - described == set()
