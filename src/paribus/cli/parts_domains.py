@@ -184,7 +184,6 @@ def _routing(network: Any, vocabulary: Any, documents: Sequence["Document"], out
     (out / ROUTING).write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), encoding="utf-8")
     dead = [row._asdict() for row in dead_experts(rows)]
     for row in dead:
-        say(
-            f"Warning: {row['branch']} expert {row['expert']} of layer {row['layer']} gets {row['share']:.2%} of the held-out text."
-        )
+        expert = f"{row['branch']} expert {row['expert']} of layer {row['layer']}"
+        say(f"Warning: {expert} gets {row['share']:.2%} of the held-out text.")
     return {"dead_experts": dead}
