@@ -114,7 +114,7 @@ def test_every_part_of_every_source_is_in_exactly_one_expert(chosen):
     [("expert_kv", 776_002_560), ("shared_kv", 738_253_824), ("btx", 700_480_512), ("dense_average", 587_209_728)],
 )
 def test_the_papers_small_models_have_the_papers_parameters(variant, total):
-    """BAM's 590M models (arXiv 2408.08274, tables of the appendix): width 1024, 6 layers, fused FFN width 4096."""
+    """BAM's 590M models (arXiv 2408.08274): width 1024, 6 layers, fused FFN width 4096, 256 k tokens, untied."""
     sizes = {"vocab_size": 256_000, "hidden_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8}
     small = replace(DENSE_MODEL, **sizes, num_key_value_heads=8, head_dim=128, intermediate_size=2048)
     untied = replace(small, tie_word_embeddings=False)

@@ -63,7 +63,7 @@ class Recipe:
 
 
 class Reader:
-    """One dense model. What is read in order feeds its hash on the way; ``weights_hash`` reads the rest."""
+    """One source model. What is read in order feeds its hash on the way; ``weights_hash`` reads the rest."""
 
     def __init__(self, source: Checkpoint) -> None:
         self.source = source

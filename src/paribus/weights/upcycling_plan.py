@@ -18,7 +18,7 @@ from paribus.weights.upcycling_settings import Assignment, Blend, Part
 
 def plan(dense: Architecture, assignment: Assignment) -> list[Recipe]:
     """Every tensor of the mixture, layer by layer. Raises ``ConfigError`` where an FFN cannot be cut as asked."""
-    check_parts(dense, assignment)
+    _check_parts(dense, assignment)
     outer = [_whole(name, shape, assignment.rest) for name, shape in dense.outer().items()]
     layers = range(dense.num_hidden_layers)
     return outer[:1] + [r for layer in layers for r in _layer(dense, assignment, f"model.layers.{layer}.")] + outer[1:]
@@ -29,7 +29,7 @@ def expert_width(dense: Architecture, assignment: Assignment) -> int:
     return sum(dense.intermediate_size // part.of for part in assignment.ffn[0])
 
 
-def check_parts(dense: Architecture, assignment: Assignment) -> None:
+def _check_parts(dense: Architecture, assignment: Assignment) -> None:
     """``ConfigError`` unless every part of an FFN has the same width."""
     for part in assignment.ffn[0]:
         if dense.intermediate_size % part.of:
@@ -54,15 +54,13 @@ def _attention(dense: Architecture, assignment: Assignment, prefix: str) -> Iter
         return [_piece(prefix + kind + suffix, shapes[kind + suffix], models) for models in owners[kind]]
 
     for suffix in ("_proj.weight", "_proj.bias"):
-        if "q" + suffix in shapes:
-            yield _stacked(
-                f"{prefix}qkv{suffix}", shapes["q" + suffix][1:], [p for kind in "qkv" for p in pieces(kind, suffix)]
-            )
-    for kind in "qk":
-        if (suffix := "_norm.weight") and kind + suffix in shapes:
-            found = pieces(kind, suffix)
-            bands = tuple((piece,) for piece in found)
-            yield Recipe(prefix + kind + suffix, (len(found), *shapes[kind + suffix]), bands)
+        if f"q{suffix}" in shapes:
+            fused = [piece for kind in "qkv" for piece in pieces(kind, suffix)]
+            yield _stacked(f"{prefix}qkv{suffix}", shapes[f"q{suffix}"][1:], fused)
+    for name in ("q_norm.weight", "k_norm.weight"):
+        if name in shapes:
+            norms = pieces(name[0], name[1:])
+            yield Recipe(prefix + name, (len(norms), *shapes[name]), tuple((piece,) for piece in norms))
     out = [_piece(f"{prefix}o_proj.weight", shapes["o_proj.weight"], models) for models in assignment.attention]
     yield Recipe(f"{prefix}o_proj.weight", (out[0].height, sum(piece.width for piece in out)), (tuple(out),))
     yield from _router(prefix, len(assignment.attention), dense.hidden_size)
