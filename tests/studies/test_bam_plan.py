@@ -103,7 +103,7 @@ def test_btx_of_bams_active_size_has_nearly_its_parameters(planned: Plan) -> Non
 def test_the_graph_shares_the_models_that_arms_have_in_common(pocket: Plan) -> None:
     labels = [handle.label for handle in pocket.graph]
     assert labels.count("seed-model") == labels.count("expert-law") == 6
-    assert labels.count("corpus") == labels.count("tokenizer") == labels.count("backend") == 1
+    assert labels.count("corpus") == labels.count("tokenizer") == labels.count("compute") == 1
 
 
 @pytest.mark.parametrize(

@@ -156,12 +156,10 @@ def _freezing(s: Bam) -> list[Contrast]:
 def _specialists(s: Bam) -> list[Contrast]:
     """What an expert gains at home and loses elsewhere, and what a mixture keeps."""
     general = f"{BITS}_{s.data.general}"
-    # A seed model that exists already was not trained here: only what is made of it needs the test of this machine.
-    trained = ("compute",) if s.seed_model else ()
     rows: list[Contrast] = []
     for domain in s.data.experts:
         expert, own, label = f"expert_{domain}", f"{BITS}_{domain}", f"expert-{domain}"
-        differs = (label, "examine.inputs", *trained)
+        differs = (label, "examine.inputs")
         learned: list[_Row] = [(f"{domain} expert over the seed at home", expert, "seed", differs, _PHASE)]
         rows += _less(learned, "specialists", own)
         rows.append(_worse(f"{domain} expert forgets general text", expert, "seed", general, differs))
@@ -169,7 +167,7 @@ def _specialists(s: Bam) -> list[Contrast]:
         best: list[_Row] = [(f"{domain} expert over expert-KV BAM at home", expert, "expert_kv", whole, _PHASE)]
         rows += _less(best, "specialists", own)
     for arm in ("btx", "expert_kv", "shared_kv"):
-        whole = ("expert-*", "upcycle", "mix", "examine.inputs", *trained)
+        whole = ("expert-*", "upcycle", "mix", "examine.inputs")
         rows.append(_worse(f"{arm} does not recover the seed's general text", arm, "seed", general, whole))
     return rows
 

@@ -26,11 +26,11 @@ from paribus.studies.stages.language_modelling import (
     seed_model,
     shape_of,
 )
-from paribus.studies.stages.models import Recipe, compute_test
+from paribus.studies.stages.models import Recipe
 from paribus.studies.stages.upcycling import (
-    BackendConfig,
+    MixtureComputeConfig,
     UpcycleConfig,
-    backend_test,
+    mixture_compute_test,
     upcycle_models,
 )
 
@@ -91,20 +91,17 @@ class Steps:
 
     @cached_property
     def compute(self) -> Handle:
-        """Whether bf16 pays on this machine, tested once."""
-        return compute_test(label="compute")
-
-    @cached_property
-    def backend(self) -> Handle:
-        """Which way of computing FFN experts is quickest on this machine, tested once."""
+        """How this machine computes a mixture of this shape best, tested once."""
         recipe = self.s.training.mixture
-        config = BackendConfig(
+        config = MixtureComputeConfig(
             shape=self.s.shape,
+            vocabulary=self.s.data.vocabulary,
             experts=len(self.s.data.domains),
             top_k=self.s.mixing.top_k,
-            tokens=recipe.rows * recipe.length,
+            rows=recipe.rows,
+            length=recipe.length,
         )
-        return backend_test(config, label="backend")
+        return mixture_compute_test(config, label="compute")
 
     # ---- Phase 1 and 2: the seed model, and one expert a domain ------------------------------------------------------
 
@@ -225,7 +222,6 @@ class Steps:
             corpus=self.corpus,
             tokenizer=self.tokenizer,
             compute=self.compute,
-            backend=self.backend,
             seed=seed,
             label=label,
         )
@@ -236,6 +232,6 @@ class Steps:
         """A model's bits per byte and answers on all domains, and where its routers send them."""
         config = ExamineConfig(domains=self.s.data.domains, questions=bool(self.s.data.questions))
         examination = examine(
-            config, model=model, corpus=self.corpus, tokenizer=self.tokenizer, backend=self.backend, label="examine"
+            config, model=model, corpus=self.corpus, tokenizer=self.tokenizer, compute=self.compute, label="examine"
         )
         return {"evaluation": examination}

@@ -22,19 +22,19 @@ The mixture phase has many short steps: fewer could not meet a budget of compute
 DESK: Preset = {
     "data": {
         "languages": ("ar", "de", "en", "es", "hi", "ru", "tr", "zh"),
-        "vocabulary": 2048,
-        "train_documents": 6000,
-        "test_documents": 25,
-        "questions": 25,
+        "vocabulary": 1024,
+        "train_documents": 2500,
+        "test_documents": 16,
+        "questions": 16,
     },
-    "shape": {"hidden_size": 192, "layers": 6, "heads": 6, "key_value_heads": 2, "intermediate_size": 512},
+    "shape": {"hidden_size": 128, "layers": 4, "heads": 4, "key_value_heads": 2, "intermediate_size": 352},
     "training": {
-        "pretrain": {"steps": 2000, "rows": 16, "length": 256, "learning_rate": 2e-3},
-        "specialise": {"steps": 800, "rows": 16, "length": 256, "learning_rate": 1e-3},
-        "mixture": {"steps": 600, "rows": 16, "length": 256, "learning_rate": 2e-3},
+        "pretrain": {"steps": 600, "rows": 8},
+        "specialise": {"steps": 300, "rows": 8},
+        "mixture": {"steps": 150, "rows": 8},
     },
 }
-"""Eight languages and models of a few million parameters."""
+"""Eight languages and dense models of a million parameters."""
 
 FULL: Preset = {
     "seeds": (0, 1, 2, 3, 4, 5),

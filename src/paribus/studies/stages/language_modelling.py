@@ -165,7 +165,7 @@ def pretrain_documents(
             pad_token_id=vocabulary.pad_token_id,
         )
     )
-    return _learn(network, vocabulary, config, corpus, compute, None, out, seed)
+    return _learn(network, vocabulary, config, corpus, compute, out, seed)
 
 
 @stage(version="1", cost=training_cost)
@@ -175,7 +175,6 @@ def continue_training(
     corpus: Path,
     tokenizer: Path,
     compute: Path | None = None,
-    backend: Path | None = None,
     *,
     out: Path,
     seed: int,
@@ -184,7 +183,7 @@ def continue_training(
     from paribus.models.load import load_tokenizer
 
     network, _ = open_model(model)
-    return _learn(network, load_tokenizer(tokenizer), config, corpus, compute, backend, out, seed)
+    return _learn(network, load_tokenizer(tokenizer), config, corpus, compute, out, seed)
 
 
 LOSS_POINTS = 20
@@ -196,7 +195,6 @@ def _learn(
     config: PretrainDocumentsConfig | ContinueConfig,
     corpus: Path,
     compute: Path | None,
-    backend: Path | None,
     out: Path,
     seed: int,
 ) -> Cost:
@@ -205,7 +203,7 @@ def _learn(
     recipe = config.recipe
     dataset, account = mixed_dataset(vocabulary, corpus, config.shares, recipe, seed)
     further = config.model_dump(include={"freeze", "router_learning_rate", "router_weight_decay"})
-    result = fit(network, dataset, Causal(), recipe, seed, compute, experts=chosen_backend(backend), **further)
+    result = fit(network, dataset, Causal(), recipe, seed, compute, **further)
     save_model(result.model, vocabulary, out)
     told = {"stream": stream_hash(dataset, recipe, seed), "shares": account, "losses": loss_points(result.history)}
     (out / TRAINING).write_text(json.dumps(told, indent=1))
@@ -275,7 +273,7 @@ def examination_cost(config: ExamineConfig, inputs: Mapping[str, Any]) -> Cost:
 
 @stage(version="1", cost=examination_cost)
 def examine(
-    config: ExamineConfig, model: Path, corpus: Path, tokenizer: Path, backend: Path | None = None, *, out: Path
+    config: ExamineConfig, model: Path, corpus: Path, tokenizer: Path, compute: Path | None = None, *, out: Path
 ) -> Cost:
     """Bits per byte and chosen answers as ``items.jsonl``; perplexities; of mixtures also ``routing.jsonl`` and alarms.
 
@@ -288,8 +286,8 @@ def examine(
 
     network, _ = open_model(model)
     vocabulary = load_tokenizer(tokenizer)
-    if hasattr(network, "set_experts_backend") and backend is not None:
-        network.set_experts_backend(chosen_backend(backend))
+    if hasattr(network, "set_experts_backend"):
+        network.set_experts_backend(chosen_backend(compute))
     documents = [row for domain in config.domains for row in read_documents(corpus, "test", domain)]
     scores = score_documents(network, vocabulary, documents)
     rows = bits_rows(scores)

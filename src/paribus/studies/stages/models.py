@@ -303,14 +303,12 @@ def fit(
     seed: int,
     compute: Path | None = None,
     after_step: Callable[[int], None] = lambda step: None,
-    *,
-    experts: Any = None,
     **further: Any,
 ) -> "TrainResult":
     """Train under the run's context: checkpoints in its scratch, progress to its display.
 
-    ``compute`` is the ``compute_test`` artifact of the store (none: fp32 on a CPU); ``experts`` how a mixture's experts
-    are computed; ``further`` are fields of ``TrainSettings`` that a recipe has not. Adapters end merged into the model.
+    ``compute`` is the ``compute_test`` artifact of the store (none: fp32 on a CPU); ``further`` are fields of
+    ``TrainSettings`` that a recipe has not. Adapters end merged into the model.
     """
     from paribus.data.stream import BatchStream
     from paribus.training.settings import LoraSettings, TrainSettings
@@ -341,7 +339,7 @@ def fit(
         BatchStream(dataset, recipe.rows, seed),
         objective,
         settings,
-        compute=compute_path(compute, recipe.steps, experts),
+        compute=compute_path(compute, recipe.steps),
         checkpoint_dir=context.scratch / "checkpoints" if recipe.checkpoint_every else None,
         on_step=report,
         device=context.device,
@@ -353,12 +351,12 @@ def fit(
     return result
 
 
-def compute_path(test: Path | None, steps: int, experts: Any = None) -> Any:
+def compute_path(test: Path | None, steps: int) -> Any:
     """How a run of ``steps`` steps computes on the context's device, by the store's own test."""
     from paribus.training.compute import path_for
 
-    found = json.loads((test / "compute.json").read_text()) if test is not None else {"cpu_bf16": False}
-    return path_for(steps, device=current().device, cpu_bf16=found["cpu_bf16"], experts=experts)
+    found: dict[str, Any] = json.loads((test / "compute.json").read_text()) if test is not None else {"cpu_bf16": False}
+    return path_for(steps, device=current().device, cpu_bf16=found["cpu_bf16"], experts=found.get("experts"))
 
 
 def save_model(network: Any, vocabulary: Any, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,8 @@ from paribus.studies.stages.models import Shape, resolve
 Variant = Literal["expert_kv", "shared_kv", "btx", "sparse_upcycling", "dense_average", "dense_continued"]
 GateNorm = Literal["raw", "renormalised", "scaled"]
 
-BACKEND = "backend.json"
+COMPUTE = "compute.json"
+LARGEST_TEST = 4096
 
 
 class UpcycleConfig(StageConfig):
@@ -62,40 +63,66 @@ def upcycle_models(config: UpcycleConfig, models: list[Path], *, out: Path, seed
     (out / MERGED / REPORT).write_text(json.dumps(report.reproducible(), indent=1))
 
 
-class BackendConfig(StageConfig):
-    """The mixture whose feed-forward experts are timed: dense shape, experts, experts a token, tokens a step."""
+class MixtureComputeConfig(StageConfig):
+    """The mixture whose training step is timed: dense shape, vocabulary, experts, experts a token, rows and length."""
 
     shape: Shape
+    vocabulary: int
     experts: int
     top_k: int
-    tokens: int
+    rows: int
+    length: int
 
 
 @stage(version="1")
-def backend_test(config: BackendConfig, *, out: Path) -> None:
-    """Time the ways of computing feed-forward experts once for a whole store; writes ``backend.json``.
+def mixture_compute_test(config: MixtureComputeConfig, *, out: Path) -> None:
+    """Test once for a whole store how this machine computes the mixture best; writes ``compute.json``.
 
-    All arms then compute alike, and a run that was killed goes on as it began, whatever a new test would say.
+    Tested are the ways of computing feed-forward experts and, on a CPU, bf16 against fp32, on a mixture of the study's
+    own shape with random weights. All arms then compute alike, and a run that was killed goes on as it began.
     """
     import torch
 
     from paribus.models.experts import fastest_backend
+    from paribus.training.compute import BF16_GAIN
+
+    mixture, device = _mixture(config), torch.device(current().device)
+    tokens = config.rows * config.length
+    chosen = fastest_backend(mixture, tokens=tokens, device=device, dtype=torch.float32)
+    gain = _bf16_gain(mixture, chosen, config) if device.type == "cpu" else 0.0
+    print(f"experts by {chosen}; bf16 on the CPU: {gain:.2f}x as fast as fp32")
+    (out / COMPUTE).write_text(json.dumps({"cpu_bf16": gain >= BF16_GAIN, "experts": chosen}))
+
+
+def _mixture(config: MixtureComputeConfig) -> Any:
     from paribus.models.mixture import MixtureConfig
 
     shape = config.shape
-    mixture = MixtureConfig(
+    return MixtureConfig(
+        vocab_size=config.vocabulary,
         hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.key_value_heads,
         intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.context,
+        attention_experts=config.experts,
         ffn_experts=config.experts,
         ffn_top_k=config.top_k,
     )
-    chosen = fastest_backend(mixture, tokens=config.tokens, device=torch.device(current().device), dtype=torch.float32)
-    print(f"feed-forward experts are computed by {chosen!r}")
-    (out / BACKEND).write_text(json.dumps({"experts": chosen}))
 
 
-def chosen_backend(test: Path | None) -> str | None:
-    """The choice of a ``backend_test`` artifact; None where there is none."""
-    return None if test is None else str(json.loads((test / BACKEND).read_text())["experts"])
+def _bf16_gain(mixture: Any, backend: Any, config: MixtureComputeConfig) -> float:
+    from paribus.models.mixture import MixtureForCausalLM
+    from paribus.training.compute import step_gain
+
+    network = MixtureForCausalLM(mixture)
+    network.set_experts_backend(backend)
+    # Speed per token hardly changes beyond a few thousand tokens, and larger steps would only take longer.
+    rows = max(1, min(config.rows, LARGEST_TEST // config.length))
+    return step_gain(network, rows=rows, length=config.length)
+
+
+def chosen_backend(test: Path | None) -> Any:
+    """How experts are computed, by a ``mixture_compute_test`` artifact; without one each call may choose."""
+    return "auto" if test is None else str(json.loads((test / COMPUTE).read_text())["experts"])
