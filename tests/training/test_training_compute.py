@@ -128,3 +128,19 @@ def test_a_compiled_run_ends_where_an_interpreted_one_does(make):
     plain = train(make(), stream(packed()), Causal(), settings(steps=3))
     assert compiled.history[-1]["loss"] == pytest.approx(plain.history[-1]["loss"], abs=1e-5)
     assert compiled.model.base_model._compiled_call_impl is None
+
+
+def test_the_gain_of_a_step_is_measured_on_the_model_and_leaves_it_as_it_was(monkeypatch):
+    """A clock that ticks once a call in fp32 and twice in bf16 makes bf16 look half as fast."""
+    model = mixture().eval()
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    attention, now = model.config._attn_implementation, [0.0]
+
+    def clock():
+        now[0] += 2.0 if model.config._attn_implementation == "eager" else 1.0
+        return now[0]
+
+    monkeypatch.setattr(compute.time, "perf_counter", clock)
+    assert compute.step_gain(model, rows=2, length=8, turns=2) == pytest.approx(0.5)
+    assert model.config._attn_implementation == attention != "eager" and not model.training
+    assert all(weight.grad is None and weight.equal(before[name]) for name, weight in model.named_parameters())
