@@ -44,7 +44,7 @@ def test_the_result_has_every_arm_claim_and_panel(whole: Path) -> None:
     assert {claim.verdict for claim in result.claims} <= {"supported", "contradicted", "unresolved"}
     assert {panel.id for panel in result.panels} >= {
         "domains", "questions", "languages", "cost-training", "cost-inference", "routing-ffn", "routing-attention",
-        "dead-experts", "perplexity", "sizes", "losses", "streams",
+        "dead-experts", "perplexity", "sizes", "losses", "streams", "phases",
     }  # fmt: skip
     assert not [c.name for c in result.contrasts if c.matched.startswith("budget missed")]
     assert all(arm.cost["seconds"] > 0 and arm.cost["body_flops"] < arm.cost["flops"] for arm in result.arms)

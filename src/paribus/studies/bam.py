@@ -17,10 +17,11 @@ from paribus.lab import Arm, Arms, Handle, Study
 from paribus.lab.budget import total
 from paribus.lab.graph import Graph
 from paribus.studies.bam_claims import claims, contrasts
-from paribus.studies.bam_recipe import UNTRAINED, Steps
+from paribus.studies.bam_recipe import FROM_SEED, UNTRAINED, Steps
 from paribus.studies.bam_settings import ArmName, Bam
 from paribus.studies.stages.language_modelling import shape_of
-from paribus.studies.stages.panels_mixture import MixturePanelsConfig, mixture_panels
+from paribus.studies.stages.models import Recipe
+from paribus.studies.stages.panels_mixture import DenseModel, MixturePanelsConfig, mixture_panels
 
 DESCRIPTIONS: dict[ArmName, str] = {
     "dense_average": "average of seed and experts, untrained",
@@ -108,13 +109,34 @@ def _panels(settings: Bam, steps: Steps, arms: list[Arm]) -> Handle:
         seeds=settings.seeds,
         same_data=tuple(name for name in trained if steps.mixture_recipe(name) == settings.training.mixture),
         costs={arm.name: _costs(steps, arm, settings.seeds[0]) for arm in arms},
+        dense=tuple(
+            DenseModel(name=name, steps=recipe.steps, learning_rate=recipe.learning_rate)
+            for name, recipe in _dense(settings).items()
+        ),
         questions=bool(settings.data.questions),
     )
+    mixed = next((name for name in settings.arms if name not in FROM_SEED), None)
     return mixture_panels(
         config,
         examinations={f"{arm.name}@{seed}": arm.runs[seed]["evaluation"] for arm in arms for seed in settings.seeds},
         trained={f"{name}@{seed}": steps.arm(name, seed) for name in trained for seed in settings.seeds},
+        dense={
+            f"{name}@{seed}": model
+            for seed in settings.seeds
+            for name, model in zip(_dense(settings), steps.dense(seed), strict=True)
+            if not (settings.seed_model and name == "seed")
+        },
+        upcycled={str(seed): steps.upcycled(mixed, seed) for seed in settings.seeds if mixed is not None},
     )
+
+
+def _dense(settings: Bam) -> dict[str, Recipe]:
+    """The dense models that are mixed, in order, with their recipes."""
+    training = settings.training
+    return {
+        "seed": training.pretrain,
+        **{f"expert_{domain}": training.specialise for domain in settings.data.experts},
+    }
 
 
 def _costs(steps: Steps, arm: Arm, seed: int) -> dict[str, float]:

@@ -136,12 +136,13 @@ class Steps:
 
     def arm(self, name: ArmName, seed: int) -> Handle:
         """The model of an arm."""
-        start = self._upcycled(name, seed)
+        start = self.upcycled(name, seed)
         if name in UNTRAINED:
             return start
         return self._mixed(start, seed, recipe=self.mixture_recipe(name), freeze=FROZEN.get(name, ()))
 
-    def _upcycled(self, name: ArmName, seed: int) -> Handle:
+    def upcycled(self, name: ArmName, seed: int) -> Handle:
+        """An arm's model as it is put together, before it is trained."""
         models = [self.seed(seed)] if name in FROM_SEED else self.dense(seed)
         return upcycle_models(self.upcycling(name), models=models, seed=seed, label="upcycle")
 
@@ -202,7 +203,7 @@ class Steps:
 
     def shape(self, name: ArmName) -> MixtureShape:
         """The shape of an arm's model."""
-        return shape_of(self._upcycled(name, self.s.seeds[0]))
+        return shape_of(self.upcycled(name, self.s.seeds[0]))
 
     def _mixed(self, start: Handle, seed: int, *, recipe: Recipe, freeze: tuple[str, ...] = ()) -> Handle:
         training, domains = self.s.training, self.s.data.domains

@@ -11,16 +11,26 @@ from paribus.errors import DataError
 from paribus.lab import Panel, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.language_modelling import DEAD, PERPLEXITY, ROUTING, TRAINING
+from paribus.studies.stages.merging import MERGED
 from paribus.studies.stages.panels import pooled, summaries
 
 BITS, CHOICE = "bits_per_byte", "choice_accuracy"
 ALL = "all"
 
 
+class DenseModel(StageConfig):
+    """A dense model of the study and how it was trained."""
+
+    name: str
+    steps: int
+    learning_rate: float
+
+
 class MixturePanelsConfig(StageConfig):
     """Arms in the study's order, domains with the general one first, seeds; ``same_data``: arms of one token stream.
 
-    ``costs``: of each arm, what its model and all training behind it cost, counted from shapes.
+    ``costs``: of each arm, what its model and all training behind it cost, counted from shapes. ``dense``:
+    the models that are mixed, in the order of the mixture's experts.
     """
 
     arms: tuple[str, ...]
@@ -28,6 +38,7 @@ class MixturePanelsConfig(StageConfig):
     seeds: tuple[int, ...]
     same_data: tuple[str, ...]
     costs: dict[str, dict[str, float]]
+    dense: tuple[DenseModel, ...]
     questions: bool = True
 
 
@@ -36,9 +47,15 @@ Folders = Mapping[str, Path]
 
 @stage(version="1")
 def mixture_panels(
-    config: MixturePanelsConfig, examinations: dict[str, Path], trained: dict[str, Path], *, out: Path
+    config: MixturePanelsConfig,
+    examinations: dict[str, Path],
+    trained: dict[str, Path],
+    dense: dict[str, Path],
+    upcycled: dict[str, Path],
+    *,
+    out: Path,
 ) -> None:
-    """Write ``panels.jsonl``. Examinations and trained models are keyed ``arm@seed``.
+    """Write ``panels.jsonl``. Examinations, trained and dense models are keyed ``arm@seed``, mixtures by their seed.
 
     Raises ``DataError`` if arms that are compared on the same data saw different tokens.
     """
@@ -52,6 +69,7 @@ def mixture_panels(
         _perplexity(config, examinations),
         _sizes(config),
         _losses(config, trained),
+        _phases(config, dense, upcycled),
         _streams(config, trained),
     ]
     with (out / "panels.jsonl").open("w", encoding="utf-8") as file:
@@ -165,7 +183,17 @@ def _cost_charts(config: MixturePanelsConfig, bits: Mapping[str, Mapping[str, An
 
 
 def _sizes(config: MixturePanelsConfig) -> Panel:
-    columns = ("arm", *next(iter(config.costs.values())))
+    columns = (
+        "arm",
+        "parameters",
+        "active_parameters",
+        "flops_per_token",
+        "body_flops_per_token",
+        "kv_bytes_per_token",
+        "training_flops",
+        "training_body_flops",
+        "training_tokens",
+    )
     rows = [{"arm": arm, **config.costs[arm]} for arm in config.arms]
     return Panel(
         id="sizes",
@@ -288,6 +316,38 @@ def _perplexity(config: MixturePanelsConfig, folders: Folders) -> Panel:
 
 def _training(folders: Folders, arm: str, seed: int) -> dict[str, Any]:
     return dict(json.loads((folders[f"{arm}@{seed}"] / TRAINING).read_text()))
+
+
+def _phases(config: MixturePanelsConfig, dense: Folders, upcycled: Folders) -> Panel:
+    """What the mixtures are made of: each dense model's data, recipe and weights."""
+    rows = []
+    for seed in config.seeds:
+        hashes = _source_hashes(upcycled[str(seed)]) if str(seed) in upcycled else [""] * len(config.dense)
+        for model, weights in zip(config.dense, hashes, strict=True):
+            trained = f"{model.name}@{seed}" in dense
+            told: dict[str, Any] = _training(dense, model.name, seed) if trained else {"shares": {}, "stream": ""}
+            row = {"model": model.name, "seed": seed, "tokens by domain": _shares(told["shares"])}
+            row |= {"steps": model.steps, "learning rate": model.learning_rate}
+            rows.append(row | {"stream": told["stream"][:12], "weights": weights[:12]})
+    return Panel(
+        id="phases",
+        kind="table",
+        title="The dense models behind the mixtures",
+        caption="Shares as they came out; the first digits of the hashes of the tokens learned and of the weights.",
+        rows=tuple(rows),
+        columns=("model", "seed", "tokens by domain", "steps", "learning rate", "stream", "weights"),
+    )
+
+
+def _shares(by_domain: Mapping[str, float]) -> str:
+    return ", ".join(f"{domain} {share:.1%}" for domain, share in by_domain.items())
+
+
+def _source_hashes(upcycled: Path) -> list[str]:
+    """Hashes of the models that a mixture was made of, in their order."""
+    from paribus.weights.upcycling import REPORT
+
+    return list(json.loads((upcycled / MERGED / REPORT).read_text())["source_hashes"])
 
 
 def _losses(config: MixturePanelsConfig, trained: Folders) -> Panel:
