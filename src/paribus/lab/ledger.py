@@ -178,7 +178,8 @@ class Ledger:
         )
         costs = [(m.address, kind, *_amounts(cost)) for kind, cost in (("planned", m.planned), ("measured", m.cost))]
         columns = ("address", "kind", *CURRENCIES)
-        self._write(f"insert or replace into costs ({','.join(columns)}) values ({','.join('?' * len(columns))})", costs)
+        marks = ",".join("?" * len(columns))
+        self._write(f"insert or replace into costs ({','.join(columns)}) values ({marks})", costs)
         calls = [(m.address, c["engine"], c["calls"], json.dumps(c)) for c in m.run.get("calls", ())]
         self._write("insert or replace into calls values (?,?,?,?)", calls)
 
