@@ -123,6 +123,16 @@ def test_routers_have_a_learning_rate_of_their_own(shelf: Path, tmp_path: Path) 
     assert moved["fast"] > 100 * moved["slow"] > 0
 
 
+def test_routers_have_a_weight_decay_of_their_own(shelf: Path, tmp_path: Path) -> None:
+    """A decay of 100 at a rate of 3e-3 takes nearly a third in a step, and nothing of another matrix."""
+    done = pretrain(shelf, tmp_path / "m", "--steps", 1, "--router-weight-decay", 100, "--warmup", 0, model="mixture")
+    assert done.exit_code == 0, done.stderr
+    before, after = load_file(shelf / "mixture" / WEIGHTS), load_file(tmp_path / "m" / WEIGHTS)
+    kept = {name: float(after[name].norm() / before[name].norm()) for name in before if "layers.0" in name}
+    assert kept["model.layers.0.mlp.router.weight"] == pytest.approx(0.7, abs=0.05)
+    assert kept["model.layers.0.self_attn.o_proj.weight"] > 0.95
+
+
 @pytest.mark.parametrize("option", ["--router-learning-rate", "--router-weight-decay"])
 def test_router_options_need_a_router(shelf: Path, tmp_path: Path, option: str) -> None:
     told = pretrain(shelf, tmp_path / "m", "--steps", 1, option, 0.1).stderr
@@ -177,6 +187,20 @@ def test_held_out_text_is_measured_before_and_after(shelf: Path, tmp_path: Path)
     assert f"code {bits['after']:.4f} (before: {bits['before']:.4f})" in done.stderr
     assert len(read_item_rows(tmp_path / "m" / "test_items.jsonl")) == 2 * len(documents)
     assert not (tmp_path / "m" / "routing.jsonl").exists(), "a dense model has no routing"
+
+
+def test_what_is_measured_are_the_saved_weights_computed_in_float32(shelf: Path, tmp_path: Path) -> None:
+    from paribus.evaluation.bits import score_documents
+    from paribus.models.load import load_causal, load_tokenizer
+    from paribus.records import Document
+
+    more = ("--save-dtype", "bfloat16", "--test", f"code={shelf / 'test.jsonl'}")
+    assert pretrain(shelf, tmp_path / "m", "--steps", 2, *more).exit_code == 0
+    lines = [row["text"] for row in rows(shelf / "test.jsonl")]
+    documents = [Document(id=text, domain="code", language="en", text=text) for text in lines]
+    scores = score_documents(load_causal(tmp_path / "m", dtype="float32"), load_tokenizer(tmp_path / "m"), documents)
+    wanted = sum(score.bits_per_byte for score in scores) / len(scores)
+    assert record(tmp_path / "m")["results"]["bits_per_byte"]["code"]["after"] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_held_out_text_that_was_trained_on_is_told(shelf: Path, tmp_path: Path) -> None:
