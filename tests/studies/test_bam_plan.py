@@ -77,6 +77,13 @@ def test_one_dense_model_gets_the_tokens_of_all_experts_and_the_mixture(planned:
     assert behind["dense_long"] == pytest.approx(behind["expert_kv"], rel=0.01)
 
 
+def test_one_dense_model_sees_the_domains_as_experts_and_mixture_do_together(pocket: Plan) -> None:
+    """Three experts with 200 steps each, nine tenths of them at home, and 150 steps on four domains alike."""
+    shares = pocket.arms["dense_long"].labelled[0]["mix"].config.shares  # type: ignore[union-attr]
+    assert shares["general"] == pytest.approx((3 * 200 * 0.1 + 150 * 0.25) / 750)
+    assert shares["code"] == shares["law"] == shares["math"] == pytest.approx((200 * 0.9 + 150 * 0.25) / 750)
+
+
 def test_arms_made_of_the_seed_alone_train_no_expert(pocket: Plan) -> None:
     for name in ("dense_continued", "dense_long", "sparse_upcycling"):
         assert not [label for label in pocket.arms[name].labelled[0] if label.startswith("expert-")]

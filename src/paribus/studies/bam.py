@@ -27,7 +27,7 @@ DESCRIPTIONS: dict[ArmName, str] = {
     "dense_average": "average of seed and experts, untrained",
     "dense_average_trained": "average of seed and experts, trained on all domains",
     "dense_continued": "seed model trained on all domains",
-    "dense_long": "seed model trained on all domains for the tokens of all experts and the mixture together",
+    "dense_long": "seed model trained on what all experts and the mixture see together",
     "sparse_upcycling": "mixture of copies of the seed model, trained",
     "btx_untrained": "BTX as it is put together",
     "btx": "BTX: feed-forward experts, averaged attention; one expert a token",

@@ -104,7 +104,7 @@ def _baselines(s: Bam) -> list[Contrast]:
             "expert-KV BAM over one dense model for the summed tokens",
             "expert_kv",
             "dense_long",
-            (*BRANCHED, "mix.recipe.steps"),
+            (*BRANCHED, "mix.recipe.steps", "mix.shares"),
             _SAME_TOTAL,
         ),
         ("BTX over the trained average", "btx", "dense_average_trained", UPCYCLED, _SAME_DATA),

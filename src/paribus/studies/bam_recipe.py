@@ -121,12 +121,13 @@ class Steps:
 
     def expert(self, domain: str, seed: int) -> Handle:
         """The seed model trained on one domain, with a share of general text."""
-        general = self.s.training.general_share
-        config = ContinueConfig(
-            recipe=self.s.training.specialise,
-            shares={domain: 1.0 - general, self.s.data.general: general} if general else {domain: 1.0},
-        )
+        config = ContinueConfig(recipe=self.s.training.specialise, shares=self.expert_shares(domain))
         return self._continued(config, self.seed(seed), seed, f"expert-{domain}")
+
+    def expert_shares(self, domain: str) -> dict[str, float]:
+        """A domain and its share of general text."""
+        general = self.s.training.general_share
+        return {domain: 1.0 - general, self.s.data.general: general} if general else {domain: 1.0}
 
     def dense(self, seed: int) -> list[Handle]:
         """The models that are mixed: the untouched seed, then the experts."""
@@ -139,7 +140,9 @@ class Steps:
         start = self.upcycled(name, seed)
         if name in UNTRAINED:
             return start
-        return self._mixed(start, seed, recipe=self.mixture_recipe(name), freeze=FROZEN.get(name, ()))
+        shares = self.summed_shares if name == "dense_long" else self.equal_shares
+        recipe, freeze = self.mixture_recipe(name), FROZEN.get(name, ())
+        return self._mixed(start, seed, recipe=recipe, shares=shares, freeze=freeze)
 
     def upcycled(self, name: ArmName, seed: int) -> Handle:
         """An arm's model as it is put together, before it is trained."""
@@ -201,15 +204,34 @@ class Steps:
         steps = round(tokens / (training.mixture.rows * training.mixture.length))
         return training.mixture.model_copy(update={"steps": steps})
 
+    @property
+    def equal_shares(self) -> dict[str, float]:
+        """The mixture phase takes as much of every domain, general text included."""
+        domains = self.s.data.domains
+        return dict.fromkeys(domains, 1.0 / len(domains))
+
+    @property
+    def summed_shares(self) -> dict[str, float]:
+        """What all experts and the mixture phase see together, as shares of their summed tokens."""
+        training, data = self.s.training, self.s.data
+        parts = [(training.specialise.tokens, self.expert_shares(domain)) for domain in data.experts]
+        parts.append((training.mixture.tokens, self.equal_shares))
+        total = sum(tokens for tokens, _ in parts)
+        return {
+            domain: sum(tokens * shares.get(domain, 0.0) for tokens, shares in parts) / total for domain in data.domains
+        }
+
     def shape(self, name: ArmName) -> MixtureShape:
         """The shape of an arm's model."""
         return shape_of(self.upcycled(name, self.s.seeds[0]))
 
-    def _mixed(self, start: Handle, seed: int, *, recipe: Recipe, freeze: tuple[str, ...] = ()) -> Handle:
-        training, domains = self.s.training, self.s.data.domains
+    def _mixed(
+        self, start: Handle, seed: int, *, recipe: Recipe, shares: dict[str, float], freeze: tuple[str, ...]
+    ) -> Handle:
+        training = self.s.training
         config = ContinueConfig(
             recipe=recipe,
-            shares=dict.fromkeys(domains, 1.0 / len(domains)),
+            shares=shares,
             freeze=freeze,
             router_learning_rate=training.router_learning_rate,
             router_weight_decay=training.router_weight_decay,
