@@ -252,7 +252,7 @@ def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: s
     return [
         {
             "facet": f"{arm}: {domain}",
-            "x": _expert(config, expert),
+            "x": _expert(config, arm, expert),
             "y": f"layer {layer + 1}",
             "value": fmean(shares),
             "mark": "dead" if (layer, expert) in dead else "",
@@ -265,9 +265,10 @@ def _place(config: MixturePanelsConfig, cell: tuple[str, int, int]) -> tuple[int
     return (config.domains.index(cell[0]), cell[1], cell[2])
 
 
-def _expert(config: MixturePanelsConfig, number: int) -> str:
+def _expert(config: MixturePanelsConfig, arm: str, number: int) -> str:
     """Experts are named after the domain of the model they were copied from; further copies are of the seed."""
-    return config.domains[number] if number < len(config.domains) else f"copy {number - len(config.domains) + 1}"
+    first = 0 if arm == "sparse_upcycling" else len(config.domains)
+    return config.domains[number] if number < first else f"copy {number - first + 1}"
 
 
 def _dead(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[tuple[int, dict[str, Any]]]:
@@ -278,7 +279,7 @@ def _dead(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[tuple
 def _alarm(config: MixturePanelsConfig, folders: Folders) -> Panel:
     """Experts that hardly any token goes to, of all arms and seeds."""
     found = [
-        f"{arm}, seed {seed}: {_expert(config, row['expert'])} in layer {row['layer'] + 1} ({row['share']:.1%})"
+        f"{arm}, seed {seed}: {_expert(config, arm, row['expert'])} in layer {row['layer'] + 1} ({row['share']:.1%})"
         for arm in config.arms
         for seed, row in _dead(config, folders, arm)
     ]
