@@ -211,8 +211,8 @@ def _sizes(config: MixturePanelsConfig) -> Panel:
 # ---- Routing ---------------------------------------------------------------------------------------------------------
 
 _BRANCHES = {"ffn": "Where feed-forward routers send tokens", "attention": "How attention experts are weighted"}
-_MAPPED = ("btx", "expert_kv", "shared_kv", "sparse_upcycling")
-"""Arms whose maps are drawn; alarms look at all."""
+_MAPPED = ("btx", "expert_kv", "shared_kv")
+"""Arms whose maps are drawn, all with one expert a domain; alarms look at all arms."""
 
 
 def _routing(config: MixturePanelsConfig, folders: Folders) -> list[Panel]:
