@@ -36,11 +36,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 @example(question="ẹ̀kọ́", answer="👩🏽‍🚀")
 @example(question=" ", answer=" ")
 @example(question="x", answer="각")
+@example(question="0", answer="s")
 def test_the_answer_and_its_end_are_learned_and_nothing_else(with_template, template, question, answer):
     tokenizer = with_template(template)
     row = encode(tokenizer, talk(question, answer))
     normal = unicodedata.normalize("NFC", answer)
-    assert learned(tokenizer, row) == normal + CLOSING[template]
+    # A tokenizer may join the space before a marked answer with its first letter: such a token is learned whole.
+    joined = " " if template == "block-without-end" and not normal.startswith(" ") else ""
+    assert learned(tokenizer, row).removeprefix(joined) == normal + CLOSING[template]
     whole = tokenizer.apply_chat_template(talk(question, answer), tokenize=False)
     assert tokenizer.decode(row.input_ids) == unicodedata.normalize("NFC", whole)
 
