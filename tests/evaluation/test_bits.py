@@ -9,11 +9,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from paribus.data.documents import encode_documents, mix_documents
+from paribus.data.lengths import context_of
 from paribus.data.packing import pack
 from paribus.data.stream import BatchStream
 from paribus.data.tokenizer import train_tokenizer
 from paribus.errors import DataError
-from paribus.evaluation.bits import DocumentScore, bits_per_byte, bits_rows, context_of, perplexity, score_documents
+from paribus.evaluation.bits import DocumentScore, bits_per_byte, bits_rows, perplexity, score_documents
 from paribus.evaluation.items import summarise
 from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
 from paribus.models.mixture import MixtureConfig, MixtureForCausalLM
@@ -101,7 +102,7 @@ def test_documents_longer_than_the_context_are_read_in_parts(tokenizer):
             total += float(model(input_ids=part[None], labels=part[None]).loss) * (stop - start)
     score = score_documents(model, tokenizer, [document])[0]
     assert score.tokens == steps and score.nats == pytest.approx(total, rel=1e-5)
-    assert context_of(model) == 24
+    assert context_of(model.config) == 24
 
 
 def test_rows_are_one_for_all_domains_and_one_for_the_documents_own(tokenizer):

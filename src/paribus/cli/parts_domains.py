@@ -174,14 +174,12 @@ def _means(scores: Sequence[Any]) -> dict[str, float]:
 
 def _routing(network: Any, vocabulary: Any, documents: Sequence["Document"], out: Path) -> dict[str, Any]:
     """A mixture's routing of the documents as a file, and an alarm for experts that hardly get any token."""
-    import json
-
-    from paribus.evaluation.routing_maps import dead_experts, routing_maps
+    from paribus.evaluation.routing_maps import dead_experts, routing_maps, write_routing_rows
 
     if not hasattr(network.config, "ffn_experts"):
         return {}
     rows = routing_maps(network, vocabulary, documents)
-    (out / ROUTING).write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), encoding="utf-8")
+    write_routing_rows(out / ROUTING, rows)
     dead = [row._asdict() for row in dead_experts(rows)]
     for row in dead:
         expert = f"{row['branch']} expert {row['expert']} of layer {row['layer']}"

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from paribus.cli.parts_options import OutFolder, Seed
-from paribus.errors import ConfigError
+from paribus.cli.parts_options import OutFolder, Seed, numbers
 
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Model folders or hub ids, all trained from one checkpoint.")
@@ -91,14 +90,6 @@ def merge(
     run.finish(cost=cost, results={"weights_hash": report.weights_hash, "settings": report.settings})
     say(f"Merged {len(models)} models ({method}): {report.parameters:,} parameters in {report.seconds:.1f} s.")
     print(out)
-
-
-def numbers(text: str, option: str) -> list[float]:
-    """``"0.7, 0.3"`` as numbers. Raises ``ConfigError`` naming the option."""
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ConfigError(f"{option} is {text!r}; give numbers with commas between, such as 0.7,0.3.") from None
 
 
 def _anchors(text: str, method: str) -> list[Any] | None:

@@ -1,11 +1,14 @@
 """Options that several commands for single parts share, so that one word means one thing everywhere."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from paribus.errors import ConfigError
+
+Number = TypeVar("Number", int, float)
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model folder (safetensors + tokenizer) or a hub id (owner/name).")
@@ -31,6 +34,23 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Answered together and then 
 AcceptFailures = Annotated[
     bool, typer.Option("--accept-failures", help="Finish although requests failed (they are marked as such).")
 ]
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """``"0.7, 0.3"`` as numbers. Raises ``ConfigError`` naming the option."""
+    return _listed(text, option, float, "numbers", "0.7,0.3")
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """``"0, 1"`` as whole numbers. Raises ``ConfigError`` naming the option."""
+    return _listed(text, option, int, "whole numbers", "0,1,2")
+
+
+def _listed(text: str, option: str, kind: Callable[[str], Number], words: str, example: str) -> list[Number]:
+    try:
+        return [kind(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(f"{option} is {text!r}; give {words} with commas between, such as {example}.") from None
 
 
 def prepare(threads: int | None, device: str) -> None:

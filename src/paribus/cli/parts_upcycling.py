@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paribus.cli.parts_options import OutFolder
-from paribus.errors import ConfigError
+from paribus.cli.parts_options import OutFolder, whole_numbers
 
 if TYPE_CHECKING:
     from paribus.weights import UpcycleReport
@@ -141,14 +140,6 @@ def export(
     for note in report.notes:
         say(f"Note: {note}")
     print(out)
-
-
-def whole_numbers(text: str, option: str) -> list[int]:
-    """``"0, 1"`` as whole numbers. Raises ``ConfigError`` naming the option."""
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ConfigError(f"{option} is {text!r}; give whole numbers with commas between, such as 0,1,2.") from None
 
 
 def origin_counts(report: "UpcycleReport") -> dict[str, int]:

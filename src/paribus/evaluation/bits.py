@@ -14,6 +14,7 @@ import torch
 
 from paribus.data.chat import Encoded
 from paribus.data.documents import cut, encode_documents
+from paribus.data.lengths import context_of
 from paribus.errors import DataError
 from paribus.evaluation.items import ALL, ItemRow
 from paribus.inference.scoring import Pair, completion_logprobs, evaluating
@@ -98,15 +99,9 @@ def score_documents(
 
 
 def _parts(model: PreTrainedModel, row: Encoded) -> list[Pair]:
-    context = context_of(model)
+    context = context_of(model.config)
     parts = [row] if context is None else cut(row, context)
     return [(part.input_ids[:1].tolist(), part.input_ids[1:].tolist()) for part in parts]
-
-
-def context_of(model: PreTrainedModel) -> int | None:
-    """How many positions the model has; None where its config sets no end."""
-    found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return None if found is None else int(found)
 
 
 def refuse_repeated_ids(ids: Sequence[str]) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from paribus.data.documents import boundary_ids, encode_texts
+from paribus.data.lengths import context_of
 from paribus.errors import DataError
-from paribus.evaluation.bits import context_of, refuse_repeated_ids
+from paribus.evaluation.bits import refuse_repeated_ids
 from paribus.evaluation.items import ALL, ItemRow
 from paribus.inference.scoring import Pair, completion_logprobs, evaluating
 from paribus.records import ChoiceQuestion
@@ -88,7 +89,7 @@ def _pairs(
     pairs = [
         ([opening, *ids], [*rest, *end]) for ids, rest in split_choices(tokenizer, question.prompt, question.choices)
     ]
-    longest, context = max(len(ids) + len(rest) for ids, rest in pairs), context_of(model)
+    longest, context = max(len(ids) + len(rest) for ids, rest in pairs), context_of(model.config)
     if context is not None and longest > context:
         raise DataError(
             f"The question {question.id!r} has {longest} tokens with its longest choice, the model {context} "

@@ -5,9 +5,11 @@ Shapes: B rows, T tokens, R counted tokens of a batch, X experts of a branch, k 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import log
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -16,8 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from paribus.data.chat import Encoded
 from paribus.data.documents import encode_documents
+from paribus.data.lengths import context_of
 from paribus.errors import DataError, ModelError
-from paribus.evaluation.bits import context_of
 from paribus.evaluation.items import ALL
 from paribus.inference.scoring import evaluating
 from paribus.models.routing import top_experts
@@ -65,13 +67,15 @@ def routing_maps(
         raise ModelError(f"{type(model).__name__} does not tell its routing; give a Paribus mixture.")
     if not documents:
         raise DataError("There are no documents to route; give at least one.")
+    if model.config.ffn_experts == model.config.attention_experts == 1:
+        return []  # no router, so nothing to run the model for
     rows: list[RoutingRow] = []
     cells: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for document in documents:
         cells[document.domain, document.language].append(document.text)
     with evaluating(model, autocast):
         for (domain, language), texts in cells.items():
-            encoded = encode_documents(tokenizer, texts, length=context_of(model))
+            encoded = encode_documents(tokenizer, texts, length=context_of(model.config))
             tokens = sum(map(len, encoded))
             sums = _summed(model, encoded, batch_tokens)
             rows += [
@@ -113,6 +117,11 @@ def _batches(encoded: list[Encoded], batch_tokens: int) -> Iterator[tuple[Tensor
         lengths = torch.tensor([len(row) for row in batch])
         yield pad_sequence(batch, batch_first=True), (torch.arange(len(batch[0])) < lengths[:, None]).long()
         start += len(batch)
+
+
+def write_routing_rows(path: Path, rows: Iterable[RoutingRow]) -> None:
+    """Write rows as JSONL."""
+    path.write_text("".join(json.dumps(row._asdict()) + "\n" for row in rows), encoding="utf-8")
 
 
 def overall(rows: Sequence[RoutingRow]) -> list[RoutingRow]:

@@ -5,7 +5,8 @@ and sentences are the papers'; margins are ours. The families in which p-values 
 run: the paper's main comparison (two variants, data-matched and compute-matched by either count) is one of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Literal
 
 from paribus.lab import Claim, Contrast, Matched, Unmatched
 from paribus.studies.bam_settings import Bam
@@ -34,9 +35,9 @@ def contrasts(settings: Bam) -> list[Contrast]:
     """The comparisons that the settings' arms allow."""
     present = {"seed", *(f"expert_{domain}" for domain in settings.data.experts), *settings.arms}
     rows = [
-        *_main(settings),
+        *_main(),
         *_variants(),
-        *_baselines(settings),
+        *_baselines(),
         *_routing(),
         *_freezing(settings),
         *_specialists(settings),
@@ -45,15 +46,17 @@ def contrasts(settings: Bam) -> list[Contrast]:
     return [row for row in rows if {row.arm, row.baseline} <= present]
 
 
-def _less(rows: Iterable[_Row], family: str, measure: str = BITS) -> list[Contrast]:
-    """Arm has fewer bits per byte than the baseline."""
+def _compared(
+    rows: Iterable[_Row], family: str, *, measure: str = BITS, direction: Literal["less", "greater"] = "less"
+) -> list[Contrast]:
+    """Arms against baselines; of bits per byte less is better."""
     return [
         Contrast(
             name=name,
             arm=arm,
             baseline=baseline,
             measure=measure,
-            direction="less",
+            direction=direction,
             differs_in=differs,
             matched=matched,
             family=family,
@@ -62,7 +65,7 @@ def _less(rows: Iterable[_Row], family: str, measure: str = BITS) -> list[Contra
     ]
 
 
-def _main(s: Bam) -> list[Contrast]:
+def _main() -> list[Contrast]:
     """BAM against BTX: the paper's question."""
     shorter = (*UPCYCLED, "mix.recipe.steps")
     rows: list[_Row] = []
@@ -72,7 +75,7 @@ def _main(s: Bam) -> list[Contrast]:
             (f"{words} BAM over BTX, same compute", f"{variant}_cm", "btx", shorter, _SAME_COMPUTE),
             (f"{words} BAM over BTX, same body compute", f"{variant}_cm_body", "btx", shorter, _SAME_BODY),
         ]
-    return _less(rows, "BAM against BTX")
+    return _compared(rows, "BAM against BTX")
 
 
 def _variants() -> list[Contrast]:
@@ -83,10 +86,10 @@ def _variants() -> list[Contrast]:
         ("expert-KV BAM over BTX of the same active size", "expert_kv", "btx_active", active, _SAME_DATA),
         ("BTX of BAM's active size over BTX", "btx_active", "btx", active[1:], _SAME_DATA),
     ]
-    return _less(rows, "parts of BAM")
+    return _compared(rows, "parts of BAM")
 
 
-def _baselines(s: Bam) -> list[Contrast]:
+def _baselines() -> list[Contrast]:
     """What BAM's paper leaves out: dense and sparse arms at the same data, and better gates for BTX."""
     gates = ("upcycle.top_k", "upcycle.gate_norm")
     trained = ("mix", "examine.inputs")
@@ -116,7 +119,7 @@ def _baselines(s: Bam) -> list[Contrast]:
         ("BTX trained over BTX untrained", "btx", "btx_untrained", trained, _PHASE),
         ("the untrained average over BTX untrained", "dense_average", "btx_untrained", UPCYCLED, _PHASE),
     ]
-    return _less(rows, "baselines")
+    return _compared(rows, "baselines")
 
 
 def _routing() -> list[Contrast]:
@@ -131,7 +134,7 @@ def _routing() -> list[Contrast]:
         )
         for k in (2, 1)
     ]
-    return _less(rows, "attention routing")
+    return _compared(rows, "attention routing")
 
 
 def _freezing(s: Bam) -> list[Contrast]:
@@ -155,34 +158,22 @@ def _freezing(s: Bam) -> list[Contrast]:
 
 def _specialists(s: Bam) -> list[Contrast]:
     """What an expert gains at home and loses elsewhere, and what a mixture keeps."""
-    general = f"{BITS}_{s.data.general}"
-    rows: list[Contrast] = []
+    family, general = "specialists", f"{BITS}_{s.data.general}"
+    whole = ("expert-*", "upcycle", "mix", "examine.inputs")
+    found: list[Contrast] = []
     for domain in s.data.experts:
-        expert, own, label = f"expert_{domain}", f"{BITS}_{domain}", f"expert-{domain}"
-        differs = (label, "examine.inputs")
-        learned: list[_Row] = [(f"{domain} expert over the seed at home", expert, "seed", differs, _PHASE)]
-        rows += _less(learned, "specialists", own)
-        rows.append(_worse(f"{domain} expert forgets general text", expert, "seed", general, differs))
-        whole = ("expert-*", "upcycle", "mix", "examine.inputs")
-        best: list[_Row] = [(f"{domain} expert over expert-KV BAM at home", expert, "expert_kv", whole, _PHASE)]
-        rows += _less(best, "specialists", own)
-    for arm in ("btx", "expert_kv", "shared_kv"):
-        whole = ("expert-*", "upcycle", "mix", "examine.inputs")
-        rows.append(_worse(f"{arm} does not recover the seed's general text", arm, "seed", general, whole))
-    return rows
-
-
-def _worse(name: str, arm: str, baseline: str, measure: str, differs: Sequence[str]) -> Contrast:
-    return Contrast(
-        name=name,
-        arm=arm,
-        baseline=baseline,
-        measure=measure,
-        direction="greater",
-        differs_in=tuple(differs),
-        matched=_PHASE,
-        family="specialists",
-    )
+        expert, trained = f"expert_{domain}", (f"expert-{domain}", "examine.inputs")
+        learned: _Row = (f"{domain} expert over the seed at home", expert, "seed", trained, _PHASE)
+        forgotten: _Row = (f"{domain} expert forgets general text", expert, "seed", trained, _PHASE)
+        ahead: _Row = (f"{domain} expert over expert-KV BAM at home", expert, "expert_kv", whole, _PHASE)
+        found += _compared([learned], family, measure=f"{BITS}_{domain}")
+        found += _compared([forgotten], family, measure=general, direction="greater")
+        found += _compared([ahead], family, measure=f"{BITS}_{domain}")
+    kept: list[_Row] = [
+        (f"{arm} does not recover the seed's general text", arm, "seed", whole, _PHASE)
+        for arm in ("btx", "expert_kv", "shared_kv")
+    ]
+    return found + _compared(kept, family, measure=general, direction="greater")
 
 
 def _downstream() -> list[Contrast]:
@@ -194,7 +185,7 @@ def _downstream() -> list[Contrast]:
         ("shared-KV BAM over BTX on questions, same data", "shared_kv", "btx", UPCYCLED, _SAME_DATA),
         ("shared-KV BAM over BTX on questions, same compute", "shared_kv_cm", "btx", shorter, _SAME_COMPUTE),
     ]
-    return [contrast.model_copy(update={"direction": "greater"}) for contrast in _less(rows, "questions", CHOICE)]
+    return _compared(rows, "questions", measure=CHOICE, direction="greater")
 
 
 def claims(settings: Bam) -> list[Claim]:

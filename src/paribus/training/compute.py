@@ -8,6 +8,7 @@ run takes the choice of its checkpoint.
 
 import shutil
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -68,10 +69,15 @@ def bf16_gain() -> float:
         loss.backward()
         return time.perf_counter() - start
 
+    return _gain(once, turns=5)
+
+
+def _gain(once: Callable[[bool], float], *, turns: int) -> float:
+    """Seconds without bf16 over seconds with it, ``once`` giving those of one pass; the first of each only warms up."""
     for bf16 in (False, True):
         once(bf16)
     # Interleaved minima: other processes on the machine slow both the same way.
-    pairs = [(once(False), once(True)) for _ in range(5)]
+    pairs = [(once(False), once(True)) for _ in range(turns)]
     return min(fp32 for fp32, _ in pairs) / min(bf16 for _, bf16 in pairs)
 
 
@@ -84,10 +90,10 @@ def step_gain(model: Any, *, rows: int, length: int, turns: int = 4) -> float:
     ids = torch.arange(rows * length).view(rows, length) % model.config.vocab_size
     attention, was_training = model.config._attn_implementation, model.training
 
-    def once(path: str) -> float:
-        model.set_attn_implementation("eager" if path == "bfloat16" else attention)
+    def once(bf16: bool) -> float:
+        model.set_attn_implementation("eager" if bf16 else attention)
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=path == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
         model.zero_grad(set_to_none=True)
@@ -95,11 +101,10 @@ def step_gain(model: Any, *, rows: int, length: int, turns: int = 4) -> float:
 
     model.train()
     try:
-        pairs = [(once("float32"), once("bfloat16")) for _ in range(turns + 1)][1:]
+        return _gain(once, turns=turns)
     finally:
         model.set_attn_implementation(attention)
         model.train(was_training)
-    return min(fp32 for fp32, _ in pairs) / min(bf16 for _, bf16 in pairs)
 
 
 def self_test(steps: int, *, device: str = "cpu", model: Any = None, tokens: int = 4096) -> ComputePath:

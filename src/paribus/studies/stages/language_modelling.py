@@ -10,7 +10,16 @@ from paribus.lab import Cost, Handle, stage
 from paribus.models.shapes import MixtureShape
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.documents import read_documents, read_questions, vocabulary_size
-from paribus.studies.stages.models import REFERENCE, Recipe, Shape, fit, open_model, save_model
+from paribus.studies.stages.models import (
+    Recipe,
+    Shape,
+    dense_shape,
+    fit,
+    fresh_decoder,
+    open_network,
+    point_at,
+    save_model,
+)
 from paribus.studies.stages.upcycling import UpcycleConfig, chosen_backend
 
 if TYPE_CHECKING:
@@ -59,20 +68,6 @@ class ExamineConfig(StageConfig):
 
 
 # ---- Costs, known before anything runs -------------------------------------------------------------------------------
-
-
-def dense_shape(shape: Shape, vocabulary: int) -> MixtureShape:
-    """The decoder's shape as the counters take it."""
-    return MixtureShape(
-        vocabulary=vocabulary,
-        width=shape.hidden_size,
-        layers=shape.layers,
-        heads=shape.heads,
-        kv_heads=shape.key_value_heads,
-        head_dim=shape.hidden_size // shape.heads,
-        ffn_width=shape.intermediate_size,
-        tied=shape.tied,
-    )
 
 
 def shape_of(handle: Handle) -> MixtureShape:
@@ -125,7 +120,7 @@ def spent(shape: MixtureShape, recipe: Recipe) -> Cost:
 @stage(version="1")
 def seed_model(config: SeedModelConfig, *, out: Path) -> None:
     """Point at a model that exists already. Nothing is downloaded here."""
-    (out / REFERENCE).write_text(json.dumps({"model": config.model}))
+    point_at(config.model, out)
 
 
 # ---- Training --------------------------------------------------------------------------------------------------------
@@ -142,29 +137,10 @@ def pretrain_documents(
     seed: int,
 ) -> Cost:
     """Train a decoder from scratch on documents; saves a Hugging Face model directory."""
-    import torch
-
-    from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
     from paribus.models.load import load_tokenizer
 
-    vocabulary, shape = load_tokenizer(tokenizer), config.shape
-    torch.manual_seed(seed)
-    network = DecoderForCausalLM(
-        DecoderConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=shape.hidden_size,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.key_value_heads,
-            head_dim=shape.hidden_size // shape.heads,
-            intermediate_size=shape.intermediate_size,
-            max_position_embeddings=shape.context,
-            tie_word_embeddings=shape.tied,
-            bos_token_id=vocabulary.bos_token_id,
-            eos_token_id=vocabulary.eos_token_id,
-            pad_token_id=vocabulary.pad_token_id,
-        )
-    )
+    vocabulary = load_tokenizer(tokenizer)
+    network = fresh_decoder(config.shape, vocabulary, seed)
     return _learn(network, vocabulary, config, corpus, compute, out, seed)
 
 
@@ -182,8 +158,7 @@ def continue_training(
     """Train a model on a mix of documents; ``training.json`` tells its data (hash and shares) and its losses."""
     from paribus.models.load import load_tokenizer
 
-    network, _ = open_model(model)
-    return _learn(network, load_tokenizer(tokenizer), config, corpus, compute, out, seed)
+    return _learn(open_network(model), load_tokenizer(tokenizer), config, corpus, compute, out, seed)
 
 
 LOSS_POINTS = 20
@@ -284,8 +259,7 @@ def examine(
     from paribus.evaluation.items import write_item_rows
     from paribus.models.load import load_tokenizer
 
-    network, _ = open_model(model)
-    vocabulary = load_tokenizer(tokenizer)
+    network, vocabulary = open_network(model), load_tokenizer(tokenizer)
     if hasattr(network, "set_experts_backend"):
         network.set_experts_backend(chosen_backend(compute))
     documents = [row for domain in config.domains for row in read_documents(corpus, "test", domain)]
@@ -301,10 +275,8 @@ def examine(
 
 
 def _write_routing(network: Any, vocabulary: Any, documents: Sequence[Any], out: Path) -> None:
-    from paribus.evaluation.routing_maps import dead_experts, routing_maps
+    from paribus.evaluation.routing_maps import dead_experts, routing_maps, write_routing_rows
 
     rows = routing_maps(network, vocabulary, documents) if hasattr(network.config, "ffn_experts") else []
-    with (out / ROUTING).open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row._asdict()) + "\n")
+    write_routing_rows(out / ROUTING, rows)
     (out / DEAD).write_text(json.dumps([row._asdict() for row in dead_experts(rows)]))

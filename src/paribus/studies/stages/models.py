@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from paribus.lab import Cost, Handle, current, stage
 from paribus.lab.stages import iter_handles
+from paribus.models.shapes import MixtureShape
 from paribus.studies.stages.config import StageConfig
 
 if TYPE_CHECKING:
@@ -107,12 +108,18 @@ class RewardConfig(StageConfig):
     recipe: Recipe
 
 
-def decoder_parameters(shape: Shape, vocabulary: int) -> int:
-    """Parameters of Aya 23's decoder, by hand: planning must not import torch."""
-    d, f = shape.hidden_size, shape.intermediate_size
-    head = d // shape.heads
-    layer = 2 * d * shape.heads * head + 2 * d * shape.key_value_heads * head + 3 * d * f + d
-    return vocabulary * d * (1 if shape.tied else 2) + shape.layers * layer + d
+def dense_shape(shape: Shape, vocabulary: int) -> MixtureShape:
+    """The decoder's shape as the counters take it; they import no torch, which planning must not."""
+    return MixtureShape(
+        vocabulary=vocabulary,
+        width=shape.hidden_size,
+        layers=shape.layers,
+        heads=shape.heads,
+        kv_heads=shape.key_value_heads,
+        head_dim=shape.hidden_size // shape.heads,
+        ffn_width=shape.intermediate_size,
+        tied=shape.tied,
+    )
 
 
 def model_parameters(handle: Handle) -> int:
@@ -120,7 +127,7 @@ def model_parameters(handle: Handle) -> int:
     if isinstance(handle.config, HubModelConfig):
         return handle.config.parameters
     if isinstance(handle.config, PretrainConfig):
-        return decoder_parameters(handle.config.shape, handle.inputs["tokenizer"].config.vocab_size)
+        return dense_shape(handle.config.shape, handle.inputs["tokenizer"].config.vocab_size).total_parameters
     found = [model_parameters(parent) for parent in _model_inputs(handle)]
     return max(found, default=0)
 
@@ -139,7 +146,7 @@ def training_cost(config: Any, inputs: dict[str, Any]) -> Cost:
 
 def _planned_parameters(config: Any, inputs: dict[str, Any]) -> int:
     if isinstance(config, PretrainConfig):
-        return decoder_parameters(config.shape, inputs["tokenizer"].config.vocab_size)
+        return dense_shape(config.shape, inputs["tokenizer"].config.vocab_size).total_parameters
     return model_parameters(inputs["model"])
 
 
@@ -161,15 +168,22 @@ def pretrain(
     config: PretrainConfig, corpus: Path, tokenizer: Path, compute: Path | None = None, *, out: Path, seed: int
 ) -> Cost:
     """Train a decoder from scratch on the corpus' training split; saves a Hugging Face model directory."""
-    import torch
-
-    from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
     from paribus.models.load import load_tokenizer
 
     vocabulary = load_tokenizer(tokenizer)
-    shape = config.shape
+    model = fresh_decoder(config.shape, vocabulary, seed)
+    own = FinetuneConfig(recipe=config.recipe, languages=config.languages)
+    return _supervised(model, vocabulary, corpus / "train.jsonl", own, compute, out, seed)
+
+
+def fresh_decoder(shape: Shape, vocabulary: Any, seed: int) -> Any:
+    """A decoder for the tokenizer's vocabulary, its weights drawn by the seed."""
+    import torch
+
+    from paribus.models.decoder import DecoderConfig, DecoderForCausalLM
+
     torch.manual_seed(seed)
-    model = DecoderForCausalLM(
+    return DecoderForCausalLM(
         DecoderConfig(
             vocab_size=len(vocabulary),
             hidden_size=shape.hidden_size,
@@ -180,14 +194,11 @@ def pretrain(
             intermediate_size=shape.intermediate_size,
             max_position_embeddings=shape.context,
             tie_word_embeddings=shape.tied,
-            logit_scale=1.0,
             bos_token_id=vocabulary.bos_token_id,
             eos_token_id=vocabulary.eos_token_id,
             pad_token_id=vocabulary.pad_token_id,
         )
     )
-    own = FinetuneConfig(recipe=config.recipe, languages=config.languages)
-    return _supervised(model, vocabulary, corpus / "train.jsonl", own, compute, out, seed)
 
 
 @stage(version="1", cost=training_cost)
@@ -252,10 +263,15 @@ class Snapshots:
 @stage(version="1")
 def hub_model(config: HubModelConfig, *, out: Path) -> None:
     """Point at a model that exists already: a directory or a hub id. Nothing is downloaded here."""
-    (out / REFERENCE).write_text(json.dumps({"model": config.model}))
+    point_at(config.model, out)
 
 
 REFERENCE = "model_reference.json"
+
+
+def point_at(model: str, out: Path) -> None:
+    """Make an artifact that stands for a model elsewhere, a directory or a hub id."""
+    (out / REFERENCE).write_text(json.dumps({"model": model}))
 
 
 def resolve(model: Path) -> str | Path:
@@ -289,10 +305,16 @@ def train_reward(
 
 def open_model(model: Path) -> tuple[Any, Any]:
     """The causal model and tokenizer behind an artifact, as saved (fp32 or bf16), on the run's device."""
-    from paribus.models.load import load_causal, load_tokenizer
+    from paribus.models.load import load_tokenizer
 
-    source = resolve(model)
-    return load_causal(source, device=current().device), load_tokenizer(source)
+    return open_network(model), load_tokenizer(resolve(model))
+
+
+def open_network(model: Path) -> Any:
+    """The causal model alone, where the tokenizer comes from elsewhere."""
+    from paribus.models.load import load_causal
+
+    return load_causal(resolve(model), device=current().device)
 
 
 def fit(

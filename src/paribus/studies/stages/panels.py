@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paribus.lab import Panel, stage
+from paribus.lab.analysis import PANELS
 from paribus.studies.stages.arbitrage import read_completions, right
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.data import read_prompts, truth_known
@@ -51,19 +52,24 @@ def panels(
         *monitor_panels(monitors),
         samples(config, evaluations, prompts),
     ]
-    with (out / "panels.jsonl").open("w", encoding="utf-8") as file:
-        for panel in rows:
+    write_panels(out, rows)
+
+
+def write_panels(out: Path, panels: Iterable[Panel]) -> None:
+    """Write ``panels.jsonl``, from which the analysis takes them."""
+    with (out / PANELS).open("w", encoding="utf-8") as file:
+        for panel in panels:
             file.write(panel.model_dump_json() + "\n")
 
 
-def pooled(config: PanelsConfig, folders: Mapping[str, Path], arm: str, measures: Iterable[str]) -> list[Any]:
+def pooled(seeds: Sequence[int], folders: Mapping[str, Path], arm: str, measures: Iterable[str]) -> list[Any]:
     """An arm's item rows of all seeds; the seed is part of the item, the question stays the cluster."""
     from paribus.evaluation.items import read_item_rows
 
     wanted = set(measures)
     return [
         row._replace(item=f"{row.item}@{seed}")
-        for seed in config.seeds
+        for seed in seeds
         for row in read_item_rows(folders[f"{arm}@{seed}"] / "items.jsonl")
         if row.measure in wanted
     ]
@@ -94,7 +100,7 @@ def quality_panels(config: PanelsConfig, evaluations: Mapping[str, Path], judged
 def _ladder(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> Panel:
     rows = []
     for number, arm in enumerate(config.ladder):
-        for found in summaries(pooled(config, folders, arm, [config.measure])):
+        for found in summaries(pooled(config.seeds, folders, arm, [config.measure])):
             row = {"step": f"{number}. {arm}", "arm": arm, "value": found.interval.estimate}
             row |= {"low": found.interval.low, "high": found.interval.high}
             rows.append(row if found.language == "all" else row | {"language": found.language})
@@ -112,7 +118,7 @@ def _by_language(config: PanelsConfig, folders: Mapping[str, Path], title: str) 
     rows = [
         {"x": found.language, "y": arm, "value": found.interval.estimate}
         for arm in config.arms
-        for found in summaries(pooled(config, folders, arm, [config.measure]))
+        for found in summaries(pooled(config.seeds, folders, arm, [config.measure]))
     ]
     return Panel(
         id="languages",
@@ -129,7 +135,7 @@ def _by_task(config: PanelsConfig, folders: Mapping[str, Path], title: str) -> l
     rows = [
         {"x": found.group, "y": arm, "value": found.interval.estimate}
         for arm in config.arms
-        for found in summaries(pooled(config, folders, arm, [config.measure]), by="task")
+        for found in summaries(pooled(config.seeds, folders, arm, [config.measure]), by="task")
         if found.group
     ]
     if len({row["x"] for row in rows}) < 3:  # one task beside "all" says nothing new
@@ -156,7 +162,7 @@ def _kinds(config: PanelsConfig, folders: Mapping[str, Path]) -> Panel:
     for arm in config.arms:
         found = {
             row.measure: row.interval.estimate
-            for row in summaries(pooled(config, folders, arm, [*_ERRORS, *_ALSO]), by="nothing")
+            for row in summaries(pooled(config.seeds, folders, arm, [*_ERRORS, *_ALSO]), by="nothing")
         }
         rows.append({"arm": arm} | {name: found[name] for name in (*_ALSO, *_ERRORS) if name in found})
     return Panel(

@@ -32,7 +32,7 @@ def _win_rates(config: "PanelsConfig", folders: Mapping[str, Path]) -> Panel:
 
     rows = []
     for arm in config.arms:
-        for found in summaries(pooled(config, folders, arm, ["win_rate", "win_rate_true"])):
+        for found in summaries(pooled(config.seeds, folders, arm, ["win_rate", "win_rate_true"])):
             everywhere, true = found.language == "all", found.measure == "win_rate_true"
             if everywhere or (arm == config.ladder[-1] and not true):
                 group = TRUTH if true else JUDGED if everywhere else f"{arm} by language"

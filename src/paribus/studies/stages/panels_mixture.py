@@ -12,7 +12,7 @@ from paribus.lab import Panel, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.language_modelling import DEAD, PERPLEXITY, ROUTING, TRAINING
 from paribus.studies.stages.merging import MERGED
-from paribus.studies.stages.panels import pooled, summaries
+from paribus.studies.stages.panels import pooled, summaries, write_panels
 
 BITS, CHOICE = "bits_per_byte", "choice_accuracy"
 ALL = "all"
@@ -61,7 +61,7 @@ def mixture_panels(
     """
     bits = {arm: _by_domain(config, examinations, arm, BITS) for arm in config.arms}
     rows = [
-        _matrix("domains", bits, "Bits per byte by domain", "less"),
+        _matrix("domains", bits, "Bits per byte by domain"),
         *([_questions(config, examinations)] if config.questions else []),
         *_cost_charts(config, bits),
         _languages(config, examinations),
@@ -72,67 +72,49 @@ def mixture_panels(
         _phases(config, dense, upcycled),
         _streams(config, trained),
     ]
-    with (out / "panels.jsonl").open("w", encoding="utf-8") as file:
-        for panel in rows:
-            file.write(panel.model_dump_json() + "\n")
+    write_panels(out, rows)
 
 
 def _by_domain(config: MixturePanelsConfig, folders: Folders, arm: str, measure: str) -> dict[str, Any]:
-    """Domain to the interval of its mean over documents and seeds; ``all`` runs over the domains."""
+    """Domain to the interval of its mean over documents and seeds; ``all``, over the domains, comes last."""
     names = {measure: ALL, **{f"{measure}_{domain}": domain for domain in config.domains}}
-    found = summaries(pooled(config, folders, arm, names), by="nothing")  # type: ignore[arg-type]
-    return {names[row.measure]: row.interval for row in found}
+    rows = summaries(pooled(config.seeds, folders, arm, names), by="nothing")
+    found = {names[row.measure]: row.interval for row in rows}
+    return {domain: found[domain] for domain in (*config.domains, ALL)}
 
 
-def _matrix(name: str, table: Mapping[str, Mapping[str, Any]], title: str, better: str) -> Panel:
+def _by_language(config: MixturePanelsConfig, folders: Folders, arm: str) -> dict[str, Any]:
+    """Language to the interval of the mean bits per byte over its documents and seeds; ``all`` comes first."""
+    return {row.language: row.interval for row in summaries(pooled(config.seeds, folders, arm, [BITS]))}
+
+
+def _matrix(name: str, table: Mapping[str, Mapping[str, Any]], title: str, **told: Any) -> Panel:
+    """Arms by domains (or what ``x_title`` says), each cell with its interval; ``told`` are fields of the panel."""
     rows = [
-        {"x": domain, "y": arm, "value": interval.estimate, "low": interval.low, "high": interval.high}
-        for arm, by_domain in table.items()
-        for domain, interval in sorted(by_domain.items(), key=lambda item: item[0] == ALL)
+        {"x": column, "y": arm, "value": interval.estimate, "low": interval.low, "high": interval.high}
+        for arm, by_column in table.items()
+        for column, interval in by_column.items()
     ]
-    return Panel(
-        id=name,
-        kind="heatmap",
-        title=title,
-        caption=(
-            "Means over test documents and seeds; intervals resample documents. 'all' is the plain mean of the "
-            "domains, general text included."
-        ),
-        rows=tuple(rows),
-        x_title="domain",
-        y_title="arm",
-        better=better,  # type: ignore[arg-type]
-    )
+    fields = {"caption": _CAPTION, "x_title": "domain", "y_title": "arm", "better": "less", **told}
+    return Panel(id=name, kind="heatmap", title=title, rows=tuple(rows), **fields)
+
+
+_CAPTION = (
+    "Means over test documents and seeds; intervals resample documents. 'all' is the plain mean of the domains, "
+    "general text included."
+)
 
 
 def _questions(config: MixturePanelsConfig, folders: Folders) -> Panel:
     table = {arm: _by_domain(config, folders, arm, CHOICE) for arm in config.arms}
-    panel = _matrix("questions", table, "Questions answered by the likelier choice", "more")
-    return panel.model_copy(update={"caption": panel.caption + " Four choices: guessing gives 25%."})
+    caption = f"{_CAPTION} Four choices: guessing gives 25%."
+    return _matrix("questions", table, "Questions answered by the likelier choice", caption=caption, better="more")
 
 
 def _languages(config: MixturePanelsConfig, folders: Folders) -> Panel:
-    rows = [
-        {
-            "x": found.language,
-            "y": arm,
-            "value": found.interval.estimate,
-            "low": found.interval.low,
-            "high": found.interval.high,
-        }
-        for arm in config.arms
-        for found in summaries(pooled(config, folders, arm, [BITS]))  # type: ignore[arg-type]
-    ]
-    return Panel(
-        id="languages",
-        kind="heatmap",
-        title="Bits per byte by language",
-        caption="All domains and seeds.",
-        rows=tuple(rows),
-        x_title="language",
-        y_title="arm",
-        better="less",
-    )
+    table = {arm: _by_language(config, folders, arm) for arm in config.arms}
+    told = {"caption": "All domains and seeds.", "x_title": "language"}
+    return _matrix("languages", table, "Bits per byte by language", **told)
 
 
 # ---- What quality costs ----------------------------------------------------------------------------------------------
@@ -235,11 +217,9 @@ def _routing(config: MixturePanelsConfig, folders: Folders) -> list[Panel]:
 
 
 def _routing_rows(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[dict[str, Any]]:
-    return [
-        {**json.loads(line), "seed": seed}
-        for seed in config.seeds
-        for line in (folders[f"{arm}@{seed}"] / ROUTING).read_text().splitlines()
-    ]
+    """What every seed's routers did."""
+    files = [folders[f"{arm}@{seed}"] / ROUTING for seed in config.seeds]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: str) -> list[dict[str, Any]]:
