@@ -16,8 +16,7 @@ from paribus.lab.killing import run_through_kills
 from paribus.lab.store import payload_differences
 from paribus.studies.aya_expanse import STUDY
 
-STUDY_NAME = "aya-expanse"
-COMMAND = command(STUDY_NAME)
+COMMAND = command(STUDY.name)
 # A third of the arms, one seed: every kind of stage is still there.
 SMALL = ("seeds=0", "routers=reward,learned", "methods=linear", "preference_arms=offline,online,best_of_n")
 
@@ -28,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_gro
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the whole smoke study in it."""
     store = tmp_path_factory.mktemp("whole") / "store"
-    done = run(STUDY_NAME, store)
+    done = run(STUDY.name, store)
     assert done.returncode == 0, done.stdout + done.stderr
     report = Path(done.stdout.strip().splitlines()[-1])
     assert report.is_file() and report.suffix == ".html"
@@ -39,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the small smoke study, run without interruption."""
     store = tmp_path_factory.mktemp("small") / "store"
-    done = run(STUDY_NAME, store, *sets(SMALL))
+    done = run(STUDY.name, store, *sets(SMALL))
     assert done.returncode == 0, done.stdout + done.stderr
     return store
 
@@ -95,7 +94,7 @@ def test_a_killed_training_stage_resumes_from_its_checkpoint(small: Path, tmp_pa
     _wait_for_checkpoint(process, store, base.address)
     os.killpg(process.pid, 9)
     process.wait()
-    again = run(STUDY_NAME, store, *sets(SMALL))
+    again = run(STUDY.name, store, *sets(SMALL))
     assert again.returncode == 0, again.stdout + again.stderr
     assert re.search(r"resumed from the checkpoint of step \d+0", Store(store).log(base.address).read_text())
     assert payload_differences(Store(store), Store(small)) == []
@@ -119,7 +118,7 @@ def test_damage_is_found_named_and_rebuilt(small: Path) -> None:
     weights = opened.path(merged.address) / "merged" / "model.safetensors"
     before = weights.read_bytes()
     weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-    done = run(STUDY_NAME, small, *sets(SMALL))
+    done = run(STUDY.name, small, *sets(SMALL))
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "Damaged" in said and "model.safetensors" in said, said
     assert weights.read_bytes() == before
@@ -129,7 +128,7 @@ def test_a_failing_arm_shows_its_traceback_spares_the_others_and_is_retried_alon
     """A learning rate that blows up fails the teacher that uses it; what does not need it is built all the same."""
     blown = (*SMALL, "training.teacher.learning_rate=1e30")
     store = tmp_path / "store"
-    done = run(STUDY_NAME, store, *sets(blown))
+    done = run(STUDY.name, store, *sets(blown))
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" in said and "lower learning_rate=1e+30" in said, said
     plan = STUDY.plan(STUDY.at("smoke", blown))

@@ -14,8 +14,7 @@ from paribus.lab.killing import run_through_kills
 from paribus.lab.store import payload_differences
 from paribus.studies.bam import STUDY
 
-STUDY_NAME = "bam"
-COMMAND = command(STUDY_NAME)
+COMMAND = command(STUDY.name)
 SMALL = ("arms=btx,expert_kv,expert_kv_frozen", "data.experts=code,math")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
@@ -25,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_gro
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the whole smoke study in it."""
     store = tmp_path_factory.mktemp("whole") / "store"
-    done = run(STUDY_NAME, store)
+    done = run(STUDY.name, store)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(done.stdout.strip().splitlines()[-1]).suffix == ".html"
     return store
@@ -78,7 +77,7 @@ def test_the_page_shows_matrix_front_and_maps(whole: Path) -> None:
 def test_random_kills_end_in_the_same_bytes(tmp_path: Path) -> None:
     """Six kills of runner or worker; training goes on from its checkpoints, and the artifacts are the same."""
     undisturbed, store = tmp_path / "whole", tmp_path / "killed"
-    done = run(STUDY_NAME, undisturbed, *sets(SMALL))
+    done = run(STUDY.name, undisturbed, *sets(SMALL))
     assert done.returncode == 0, done.stdout + done.stderr
     # How to compute is measured once a store; two stores may choose otherwise, and then round otherwise.
     measured = next(h for h in STUDY.plan(STUDY.at("smoke", SMALL)).graph if h.label == "compute").address
@@ -102,7 +101,7 @@ def test_the_users_own_text_and_seed_model_run_the_same_study(tmp_path: Path, wh
         (tmp_path / f"{domain}.jsonl").write_text("\n".join(rows), encoding="utf-8")
     sources = {domain: str(tmp_path / f"{domain}.jsonl") for domain in ("general", "code", "law")}
     done = run(
-        STUDY_NAME,
+        STUDY.name,
         tmp_path / "store",
         *sets(
             (
