@@ -118,6 +118,9 @@ def test_the_graph_shares_the_models_that_arms_have_in_common(pocket: Plan) -> N
     [
         ("data.experts=general", "each once"),
         ("data.experts=law,law", "each once"),
+        ("data.experts=code,poetry", "domain 'poetry'; use some of general, code, law, math"),
+        ("data.languages=en,xx", "language 'xx'; use some of ar"),
+        ("arms=btx,expertkv", "1: .*'expert_kv'.*got 'expertkv'"),
         ("training.specialise.learning_rate=0.001", "not half"),
         ("data.sources={'general': 'a'}", "no text for code, law, math"),
         ("seed_model=owner/name", "data.tokenizer is not"),

@@ -133,16 +133,17 @@ def _parse(annotation: Any, raw: str, key: str) -> Any:
     value = _json(raw)
     if value is not raw:
         candidates.insert(0, value)
-    first: ValidationError | None = None
+    errors: list[ValidationError] = []
     for candidate in candidates:
         try:
             TypeAdapter(annotation).validate_python(candidate)
         except ValidationError as error:
-            first = first or error
+            errors.append(error)
         else:
             return candidate
-    assert first is not None
-    raise ConfigError(f"{key}={raw} cannot be used: {_problem(first)}.") from first
+    # The reading that fits furthest is what was meant: of a list with one wrong item, the item is told.
+    nearest = max(errors, key=lambda error: max(len(row["loc"]) for row in error.errors(include_url=False)))
+    raise ConfigError(f"{key}={raw} cannot be used: {_problem(nearest)}.") from nearest
 
 
 def _json(raw: str) -> Any:

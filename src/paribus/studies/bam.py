@@ -18,7 +18,7 @@ from paribus.lab.budget import total
 from paribus.lab.graph import Graph
 from paribus.studies.bam_claims import claims, contrasts
 from paribus.studies.bam_recipe import FROM_SEED, UNTRAINED, Steps
-from paribus.studies.bam_settings import ArmName, Bam
+from paribus.studies.bam_settings import ArmName, Bam, Data
 from paribus.studies.stages.language_modelling import shape_of
 from paribus.studies.stages.models import Recipe
 from paribus.studies.stages.panels_mixture import DenseModel, MixturePanelsConfig, mixture_panels
@@ -76,6 +76,8 @@ def check(settings: Bam) -> None:
         raise ConfigError(
             f"data.sources has no text for {', '.join(missing)}; name a file, directory or hub id for each."
         )
+    if not data.sources:
+        _check_world(data)
     if data.sources and data.questions:
         raise ConfigError("data.questions needs the embedded world, and data.sources is set; set data.questions=0.")
     if settings.seed_model and not data.tokenizer:
@@ -88,6 +90,20 @@ def check(settings: Bam) -> None:
             f"training.specialise.learning_rate={peaks[0]:g} is not half of training.pretrain's {peaks[1]:g}, which is "
             "the paper's rule; set both."
         )
+
+
+def _check_world(data: Data) -> None:
+    """The embedded world writes these domains, in these languages."""
+    from paribus.world.domains import DOMAINS
+    from paribus.world.phrases import available
+
+    for what, asked, known in (("domain", data.domains, DOMAINS), ("language", data.languages, available())):
+        unknown = [name for name in asked if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"The embedded world does not write the {what} {unknown[0]!r}; use some of {', '.join(known)}, or name "
+                "texts of your own in data.sources."
+            )
 
 
 def _factors(steps: Steps, name: ArmName) -> dict[str, str]:
