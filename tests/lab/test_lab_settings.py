@@ -32,6 +32,7 @@ class Demo(Settings):
     }
     whole: Whole = Whole(part=Part(rate=0.125))
     languages: tuple[str, ...] = ("en", "tr")
+    kinds: tuple[Literal["a", "b"], ...] = ("a",)
     seeds: tuple[int, ...] = (0,)
     limit: int | None = 3
     flag: bool = False
@@ -80,6 +81,7 @@ def test_the_last_override_wins() -> None:
         ("whole.part.steps", "field=value"),
         ("whole.part.steps=many", "whole.part.steps=many"),
         ("whole.part.kind=c", "'a' or 'b'"),
+        ("kinds=a,c", "1: .*'a' or 'b'.*got 'c'"),
         ("scale=full", "no setting 'scale'"),
     ],
 )
