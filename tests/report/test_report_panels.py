@@ -81,7 +81,7 @@ def test_what_is_no_number_is_refused_with_its_value(kind: str, column: str, val
 def test_an_interval_is_whole_and_ordered() -> None:
     with pytest.raises(DataError, match="give both or neither"):
         check_panel(panel("ladder", {**GOOD["ladder"], "low": None}))
-    with pytest.raises(DataError, match=r"low 0\.6 above high 0\.5"):
+    with pytest.raises(DataError, match=r"has low 0\.6 above high 0\.5"):
         check_panel(panel("intervals", {**GOOD["intervals"], "low": 0.6}))
     check_panel(panel("ladder", {**GOOD["ladder"], "low": None, "high": None}))
 
@@ -136,3 +136,66 @@ def test_further_columns_reach_the_data_table() -> None:
     assert view.data is not None
     assert "seed" in view.data.columns
     assert view.data.rows[0][view.data.columns.index("seed")].text == "7"
+
+
+def line(**extra: Any) -> dict[str, Any]:
+    return {**GOOD["lines"], **extra}
+
+
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_only_lines_choose_the_scale_of_x(kind: str) -> None:
+    if kind == "lines":
+        check_panel(panel(kind, GOOD[kind], x_scale="log"))
+    else:
+        with pytest.raises(DataError, match=rf"'my-panel' \({kind}\) has x_scale 'log'; only lines panels"):
+            check_panel(panel(kind, GOOD[kind], x_scale="log"))
+
+
+def test_every_role_of_a_line_is_drawn() -> None:
+    rows = (
+        line(low=0.3, high=0.5, role=""),
+        line(series="1-NN", role="reference", low=0.2, high=0.6),
+        line(series="seed 0", role="run", of="online"),
+        line(series="trained length", role="bound", y=None, x=20),
+        line(series="offline", role=None, of=None, low=None, high=None),
+    )
+    check_panel(panel("lines", *rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"role": "median"}, r"column 'role' is 'median'; expected '', reference, run, bound or null"),
+        ({"role": ["run"]}, r"column 'role' is \['run'\]"),
+        ({"low": 0.3}, r"has low 0\.3 and high None; give both or neither"),
+        ({"low": 0.6, "high": 0.3}, r"has low 0\.6 above high 0\.3; swap them"),
+        ({"low": "a", "high": 0.3}, r"column 'low' is 'a'; expected a finite number or null"),
+        ({"y": None, "low": 0.1, "high": 0.3}, r"has an interval around no y"),
+        ({"of": "online"}, r"column 'of' is 'online'; only runs are of a series"),
+        ({"role": "run"}, r"is a run of series None, which has no rows of its own; name in 'of' one of 'online'"),
+        ({"role": "run", "of": "onlin"}, r"is a run of series 'onlin'"),
+        ({"role": "run", "of": "online", "low": 0.1, "high": 0.2}, r"is a run with an interval"),
+        ({"role": "bound"}, r"is a bound with y 0\.4; a bound is a vertical line at x, set y to null"),
+        ({"role": "bound", "y": None, "low": 0.1, "high": 0.2}, r"is a bound with an interval"),
+        ({"role": "reference"}, r"has role '', a later row of series 'online' has 'reference'"),
+    ],
+)
+def test_a_line_of_no_clear_role_is_refused(row: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=rf"'my-panel' \(lines\) row [12] {said}"):
+        check_panel(panel("lines", line(), line(**row)))
+
+
+def test_runs_need_a_series_and_names_that_tell_them_apart() -> None:
+    run = line(series="seed 0", role="run", of="online")
+    with pytest.raises(DataError, match=r"row 3 gives run 'seed 0' of 'online' a second y at x 1; name each run apart"):
+        check_panel(panel("lines", line(), run, run))
+    check_panel(panel("lines", line(), line(series="other"), run, {**run, "of": "other"}, {**run, "facet": "dyck"}))
+    with pytest.raises(DataError, match=r"one of none \(add the series first\)"):
+        check_panel(panel("lines", line(series="1-NN", role="reference"), {**run, "of": "1-NN"}))
+
+
+@pytest.mark.parametrize("x", [0, -1.5])
+def test_a_logarithmic_axis_has_no_room_for_zero(x: float) -> None:
+    with pytest.raises(DataError, match=rf"row 1 column 'x' is {x}; a logarithmic axis needs values above zero"):
+        check_panel(panel("lines", line(x=x), x_scale="log"))
+    check_panel(panel("lines", line(x=x)))

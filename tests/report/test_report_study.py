@@ -16,7 +16,7 @@ from paribus.report.study import render_study, write_study
 
 COMMAND = "paribus run synthetic-expanse --scale pocket\nparibus report synthetic-expanse"
 ATTACK = '<script>alert(1)</script><img src=x onerror=alert(1)>" onmouseover="alert(1)" \'></style>{{ 7 * 7 }}'
-KEPT = {"better", "kind", "verdict", "id", "language", "direction", "columns"}
+KEPT = {"better", "x_scale", "kind", "verdict", "id", "language", "direction", "columns"}
 
 
 @pytest.fixture(scope="module")

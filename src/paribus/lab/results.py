@@ -78,7 +78,7 @@ class Panel(_Stored):
     maps       rows: facet, x, y, value[, mark]    (shares of 1 on one scale: routing; ``mark`` names an alarm: "dead")
     shares     rows: group, part, share            (stacked bars: routing shares per language)
     intervals  rows: label, value, low, high[, group, reference]
-    lines      rows: x, y, series[, facet]
+    lines      rows: x, y, series[, facet, low, high, role, of]
     scatter    rows: x, y, label[, low, high]
     samples    rows: language, prompt, arm, text, correct, note
     table      rows: any columns, in ``columns`` order
@@ -86,6 +86,15 @@ class Panel(_Stored):
 
     ``better`` says which values win, "more" or "less". A heat map then marks the best of each column, a scatter (x is
     what is spent) draws the Pareto front.
+
+    Rows of ``lines`` with ``low`` and ``high`` draw a band around their series. ``role`` says what a row belongs to:
+
+    "" or null    a series that was measured, in a colour of its own
+    "reference"   a learner or a theory to compare with: dashed, in a neutral colour, named at its end
+    "run"         one run (seed) of the series named in ``of``: thin and faint in that series' colour
+    "bound"       a vertical line at ``x`` named by ``series``, with y null; without a facet it crosses every chart
+
+    ``x_scale`` "log" gives ``lines`` a logarithmic x axis, for widths or bits; every x must then be above zero.
     """
 
     id: str
@@ -97,6 +106,7 @@ class Panel(_Stored):
     x_title: str = ""
     y_title: str = ""
     better: Literal["", "more", "less"] = ""
+    x_scale: Literal["linear", "log"] = "linear"
 
 
 class StudyResult(_Stored):

@@ -9,6 +9,7 @@ from typing import Any
 
 from paribus.errors import DataError
 from paribus.lab.results import Panel
+from paribus.report.line_rows import check_line_rows
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "ladder": ("step", "arm", "value", "low", "high"),
@@ -36,13 +37,13 @@ NUMERIC_OR_NULL: dict[str, tuple[str, ...]] = {
     "ladder": ("low", "high"),
     "heatmap": ("value", "low", "high"),
     "intervals": ("low", "high", "reference"),
-    "lines": ("y",),
+    "lines": ("y", "low", "high"),
     "scatter": ("low", "high"),
 }
 
 # Columns that are parts of one, kinds whose rows may carry an interval, and kinds that have a better side.
 SHARES: dict[str, str] = {"shares": "share", "maps": "value"}
-WITH_INTERVAL = ("ladder", "heatmap", "intervals", "scatter")
+WITH_INTERVAL = ("ladder", "heatmap", "intervals", "lines", "scatter")
 RANKED = ("heatmap", "scatter")
 
 
@@ -58,6 +59,11 @@ def check_panel(panel: Panel) -> None:
             f"panel {panel.id!r} ({panel.kind}) has better {panel.better!r}; only {' and '.join(RANKED)} panels rank "
             "their values, leave it out"
         )
+    if panel.x_scale != "linear" and panel.kind != "lines":
+        raise DataError(
+            f"panel {panel.id!r} ({panel.kind}) has x_scale {panel.x_scale!r}; only lines panels choose theirs, "
+            "leave it out"
+        )
     columns = REQUIRED[panel.kind] + (panel.columns if panel.kind == "table" else ())
     for number, row in enumerate(panel.rows, start=1):
         _check_columns(panel, number, row, columns)
@@ -66,6 +72,8 @@ def check_panel(panel: Panel) -> None:
         for column in NUMERIC_OR_NULL.get(panel.kind, ()):
             _check_number(panel, number, row, column, null=True)
         _check_range(panel, number, row)
+    if panel.kind == "lines":
+        check_line_rows(panel)
     if panel.kind == "shares":
         _check_totals(panel)
     if panel.kind == "maps":
