@@ -20,7 +20,8 @@ transformers' list of (removed) hooks for checkpointed activations."""
 @contextmanager
 def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator[None]:
     """Within the block the model computes as ``path`` says, and learns what ``settings.freeze`` leaves free."""
-    was_training, attention, use_cache = model.training, model.config._attn_implementation, model.config.use_cache
+    was_training, attention = model.training, model.config._attn_implementation
+    use_cache = getattr(model.config, "use_cache", None)  # models without a cache need not say so
     body = getattr(model, "get_base_model", lambda: model)().base_model
     if path.attention == "eager":
         model.set_attn_implementation("eager")
@@ -45,7 +46,8 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
             model.set_experts_backend(backend)
         for name in LEFT_BEHIND:
             vars(model).pop(name, None)
-        model.config.use_cache = use_cache
+        if use_cache is not None:
+            model.config.use_cache = use_cache
         model.train(was_training)
 
 

@@ -9,7 +9,6 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -30,42 +29,9 @@ from paribus.training.objectives.base import Batch, Objective
 from paribus.training.objectives.causal import real_tokens
 from paribus.training.optimizers import build_optimizer
 from paribus.training.preparation import prepared
+from paribus.training.results import Divergence, StepReport, TrainResult
 from paribus.training.schedule import rate_at
 from paribus.training.settings import TrainSettings
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What ``on_step`` is told: the step just finished (from 1), the total, its loss, and tokens since the start."""
-
-    step: int
-    total: int
-    loss: float
-    tokens: int
-    metrics: dict[str, float]
-
-
-@dataclass
-class TrainResult:
-    """What a run did. ``history`` has one row a step: step, loss, learning_rate and the objective's metrics.
-
-    A mixture's rows have ``aux_loss`` too: the objective's regulariser, which ``loss`` does not contain.
-
-    tokens    tokens processed, pads left out
-    targets   tokens that carried loss
-    flops     six times the parameters that a token is multiplied with (attention's quadratic part left out)
-    seconds   of this process; a resumed run counts from its resumption
-    """
-
-    model: Any
-    compute: ComputePath
-    history: list[dict[str, float]] = field(default_factory=list)
-    steps: int = 0
-    tokens: int = 0
-    targets: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
-    resumed_at: int = 0
 
 
 def train(
@@ -77,6 +43,7 @@ def train(
     compute: Literal["auto"] | ComputePath = "auto",
     checkpoint_dir: Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
+    stop: Callable[[StepReport], bool] | None = None,
     device: str = "cpu",
 ) -> TrainResult:
     """Train ``model`` in place (its adapters, with LoRA) and return what was spent.
@@ -86,8 +53,11 @@ def train(
     weights (evaluation mode, attention kernel, cache setting) is left as it was found. Under ``torchrun`` or
     ``accelerate launch`` each process takes its share of every batch.
 
+    ``stop`` ends the run after the first step for which it is true. What it says may depend on its report alone, which
+    has the whole history: then a resumed run stops where it would have stopped.
+
     Raises ``ConfigError`` when the batch cannot be split as asked or the directory holds another run's checkpoints, and
-    ``ModelError`` when the loss stops being finite.
+    ``Divergence``, a ``ModelError``, when the loss stops being finite.
     """
     identity = _identity(stream, objective, settings)
     found = checkpoints.latest(checkpoint_dir, identity) if checkpoint_dir is not None else None
@@ -101,7 +71,7 @@ def train(
     started = time.perf_counter()
     with prepared(model, path, settings), TemporaryDirectory() as scratch:
         arguments = _arguments(settings, path, checkpoint_dir or Path(scratch), device)
-        runner = StreamTrainer(model, arguments, stream, objective, settings, result, identity, on_step)
+        runner = StreamTrainer(model, arguments, stream, objective, settings, result, identity, on_step, stop)
         runner.run(found.path if found else None)
     result.seconds = time.perf_counter() - started
     result.flops = 6.0 * counted_parameters(model) * result.tokens
@@ -127,7 +97,7 @@ def _path_of(
     if found:
         return ComputePath.model_validate(found.extra["compute"])
     rows = stream.rows(0)[: max(1, stream.batch_size // settings.gradient_accumulation)]
-    tokens = stream.dataset.batch(rows)["input_ids"].numel()
+    tokens = real_tokens(stream.dataset.batch(rows)).numel()
     if compute == "auto":
         path = self_test(settings.steps, device=device, model=model, tokens=tokens)
     else:
@@ -197,12 +167,14 @@ class StreamTrainer(Trainer):
         result: TrainResult,
         identity: dict[str, Any],
         on_step: Callable[[StepReport], None] | None,
+        stop: Callable[[StepReport], bool] | None,
     ) -> None:
         self.stream = stream
         self.objective: Objective = objective
         self.settings = settings
         self.result = result
         self.identity = identity
+        self.stop = stop
         self.shares: list[float] = []
         self.step_sums: defaultdict[str, float] = defaultdict(float)
         self.step_counts = [0, 0]
@@ -218,10 +190,29 @@ class StreamTrainer(Trainer):
 
     def run(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one; a finished run's weights are only loaded."""
-        if checkpoint is not None and self.result.resumed_at >= self.settings.steps:
+        if checkpoint is not None and self._over():
             self._load_from_checkpoint(str(checkpoint))
             return
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+
+    def _over(self) -> bool:
+        """Whether the run that wrote the checkpoint was at its end, or where it stops."""
+        step, row = self.result.resumed_at, dict(self.result.history[-1])
+        metrics = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
+        return self.stops(self.report(step, metrics)) or step >= self.settings.steps
+
+    def report(self, step: int, values: dict[str, float]) -> StepReport:
+        """What is told of a step whose row is in the history; ``values`` are its loss and metrics."""
+        metrics = {name: value for name, value in values.items() if name != "loss"}
+        result = self.result
+        return StepReport(step, self.settings.steps, values["loss"], result.tokens, metrics, result.history)
+
+    def stops(self, report: StepReport) -> bool:
+        """Whether the run ends with this step by the caller's rule; the result keeps that it did."""
+        if self.stop is None or not self.stop(report):
+            return False
+        self.result.steps = self.result.stopped_at = report.step
+        return True
 
     def get_train_dataloader(self) -> Any:
         """Micro-batches from the step the state stands at; no skipping through those before it."""
@@ -278,7 +269,7 @@ class StreamTrainer(Trainer):
         values = dict(zip(self.step_sums, self.reduced(list(self.step_sums.values()), "mean"), strict=True))
         whole = values["loss"] + values.get("aux_loss", 0.0)
         if not math.isfinite(whole):
-            raise ModelError(
+            raise Divergence(
                 f"The loss is {whole} at step {self.state.global_step} of {self.settings.steps}; lower "
                 f"learning_rate={self.settings.learning_rate} or look for damaged weights or data."
             )
@@ -342,9 +333,12 @@ class _Recorder(TrainerCallback):
         values = self.trainer.finish_step()
         rate = settings.learning_rate * rate_at(state.global_step - 1, settings)
         result.history.append({"step": state.global_step, "learning_rate": rate, **values})
+        report = self.trainer.report(state.global_step, values)
         if self.on_step is not None:
-            loss = values.pop("loss")
-            self.on_step(StepReport(state.global_step, settings.steps, loss, result.tokens, values))
+            self.on_step(report)
+        if self.trainer.stops(report):
+            control.should_training_stop = True
+            control.should_save = settings.checkpoint_every > 0
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Trainer has just written ``checkpoint-<step>``; the seal makes it count."""

@@ -122,8 +122,12 @@ def model_inputs(model: Any, batch: Batch) -> dict[str, Tensor]:
 
 
 def real_tokens(batch: Batch) -> Tensor:
-    """Which positions (B, T) hold a token and no pad."""
-    return (batch["segment_ids"] if "segment_ids" in batch else batch["attention_mask"]) > 0
+    """Which positions (B, T) hold a token, or a vector in its place, and no pad; all of them where no mask says so."""
+    for mask in ("segment_ids", "attention_mask"):
+        if mask in batch:
+            return batch[mask] > 0
+    inputs = batch["input_ids"] if "input_ids" in batch else batch["inputs_embeds"]
+    return torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
 
 
 def unwrapped(model: Any) -> Any:
