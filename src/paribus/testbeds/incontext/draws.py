@@ -1,0 +1,55 @@
+"""Random signs, coins and subsets from a CPU generator, drawn for a whole batch at once."""
+
+import torch
+from torch import Generator, Tensor
+
+_WORD = 64
+
+
+def random_signs(shape: tuple[int, ...], generator: Generator, probability: float = 0.5) -> Tensor:
+    """Independent signs, +1 with ``probability``, as int8 of ``shape``."""
+    if probability != 0.5:
+        return coins(shape, generator, probability).to(torch.int8).mul_(2).sub_(1)
+    size = torch.Size(shape).numel()
+    # One 64-bit draw gives 64 fair signs: several times faster than one draw a sign.
+    words = torch.empty(-(-size // _WORD), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    bits = words.view(torch.uint8).unsqueeze(1) >> torch.arange(8, dtype=torch.uint8)
+    return bits.bitwise_and_(1).view(torch.int8).mul_(2).sub_(1).view(-1)[:size].view(shape)
+
+
+def coins(shape: tuple[int, ...], generator: Generator, probability: float) -> Tensor:
+    """Independent coins, True with ``probability``, as bool of ``shape``."""
+    return torch.rand(shape, generator=generator) < probability
+
+
+def random_literals(shape: tuple[int, ...], generator: Generator, density: float, monotone: bool) -> Tensor:
+    """Independent literals, int8: 0 with probability 1 - ``density``, else +1, or (unless ``monotone``) -1 as often."""
+    draws = torch.rand(shape, generator=generator)
+    used = (draws < density).to(torch.int8)
+    return used if monotone else 2 * (draws < density / 2).to(torch.int8) - used
+
+
+def random_subsets(count: int, dimensions: int, size: int, generator: Generator) -> Tensor:
+    """Uniform subsets of ``size`` among ``dimensions``, as ``(count, dimensions)`` int8 in {0, 1}."""
+    chosen = torch.rand((count, dimensions), generator=generator).topk(size, dim=1).indices
+    return torch.zeros((count, dimensions), dtype=torch.int8).scatter_(1, chosen, 1)
+
+
+def inner(x: Tensor, weights: Tensor) -> Tensor:
+    """Inner products of points and weight vectors, float32 (exact for the small whole numbers used here).
+
+    Args:
+        x: ``(B, m, n)``, or ``(m, n)`` for points that all functions share.
+        weights: ``(B, n)``, or ``(B, t, n)`` for functions made of t parts.
+
+    Returns:
+        ``(B, m)``, or ``(B, t, m)``.
+    """
+    if weights.dim() == 2:
+        return inner(x, weights.unsqueeze(1)).squeeze(1)
+    return torch.matmul(weights.float(), x.float().transpose(-1, -2))
+
+
+def signs(positive: Tensor) -> Tensor:
+    """True as +1 and False as -1, int8."""
+    return positive.to(torch.int8).mul_(2).sub_(1)
