@@ -1,0 +1,185 @@
+"""Bracket strings of a whole batch at once: members and near misses, depths, what may follow, membership.
+
+Tokens: opener of type j is ``j``, its closer ``k + j``. The trick everywhere: call a bracket's level the depth inside
+it. Between an opener and its closer every other bracket has a greater level, so among the brackets of one level each
+opener is followed by its own closer, and a stable sort by level brings every pair together without a stack.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+def members(count: int, length: int, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (B, T) int64 strings of Dyck-(``pairs``, ``depth``); ``length`` even. See ``BoundedDyck`` for the walk."""
+    return _typed(_walk(count, length, depth, generator), pairs, generator)
+
+
+def heights(input_ids_BT: torch.Tensor, pairs: int) -> torch.Tensor:
+    """Depth (B, T) int64 after each token; negative where more has been closed than opened."""
+    return (1 - 2 * (input_ids_BT >= pairs).long()).cumsum(dim=1)
+
+
+def is_member(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
+    """Which strings (B,) bool are in Dyck-(``pairs``, ``depth``); any strings of even length over the 2k brackets."""
+    heights_BT = heights(input_ids_BT, pairs)
+    shaped_B = (heights_BT >= 0).all(1) & (heights_BT <= depth).all(1) & (heights_BT[:, -1] == 0)
+    types_BT = (input_ids_BT % pairs).gather(1, _paired(input_ids_BT < pairs))
+    return shaped_B & (types_BT[:, 0::2] == types_BT[:, 1::2]).all(1)
+
+
+def extensions(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
+    """What may follow each prefix of members: (B, T, 2k + 1) bool over the k openers, the k closers and the end."""
+    import torch
+
+    heights_BT = heights(input_ids_BT, pairs)
+    innermost_BT = _innermost(input_ids_BT, heights_BT, pairs, depth)
+    openers_BTk = (heights_BT < depth)[..., None].expand(-1, -1, pairs)
+    closers_BTk = innermost_BT[..., None] == torch.arange(pairs)
+    return torch.cat([openers_BTk, closers_BTk, (heights_BT == 0)[..., None]], dim=2)
+
+
+def near_miss(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
+    """One non-member (B, T) a row, each by one of three corruptions, picked evenly among those that exist.
+
+    Flip: one bracket of the member gets another type (needs two types). Move: one bracket is taken out and put in
+    elsewhere, at places drawn until the string is no member. Exceed: a fresh walk that goes to depth D + 1 exactly
+    once in a row and is otherwise a member (needs ``T >= 2 * (D + 1)``).
+    """
+    import torch
+
+    count, length = members_BT.shape
+    ways = [_moved]
+    if pairs > 1:
+        ways.append(_flipped)
+    if length >= 2 * (depth + 1):
+        ways.append(_exceeding)
+    way_B = torch.randint(len(ways), (count,), generator=generator)
+    missing_BT = members_BT.clone()
+    for index, corrupted in enumerate(ways):
+        chosen = way_B == index
+        if chosen.any():
+            missing_BT[chosen] = corrupted(members_BT[chosen], pairs, depth, generator)
+    return missing_BT
+
+
+def blind_accuracy(length: int, pairs: int, depth: int) -> float:
+    """Share of positions at which the likeliest vector of next characters, for that position alone, is right."""
+    reached_D = np.zeros(depth + 1)
+    reached_D[0] = 1.0
+    best = 0.0
+    for t in range(length):
+        reached_D = _one_step(reached_D, min(depth, length - t))
+        # One vector at depth 0; k equally likely ones (which bracket is innermost) strictly inside, and k at depth D.
+        best += max(reached_D[0], reached_D[1:-1].sum() / pairs, reached_D[-1] / pairs)
+    return float(best / length)
+
+
+def _one_step(reached_D: NDArray[np.float64], bound: int) -> NDArray[np.float64]:
+    after_D = np.zeros_like(reached_D)
+    for height, share in enumerate(reached_D):
+        opens = 1.0 if height == 0 else 0.5 if height < bound else 0.0
+        if opens and share:
+            after_D[height + 1] += opens * share
+        if opens < 1.0:
+            after_D[height - 1] += (1.0 - opens) * share
+    return after_D
+
+
+def _walk(count: int, length: int, depth: int, generator: torch.Generator, *, climb: bool = False) -> torch.Tensor:
+    """Which tokens (B, T) bool open. ``climb``: from a uniform moment each walk opens until it stands at depth + 1."""
+    import torch
+
+    coins_TB = torch.randint(2, (length, count), generator=generator, dtype=torch.uint8).numpy().view(bool)
+    start_B = torch.randint(length - 2 * depth - 1, (count,), generator=generator).numpy() if climb else None
+    opens_TB, height_B, done_B = np.empty_like(coins_TB), np.zeros(count, np.int32), np.zeros(count, bool)
+    for t in range(length):
+        # The bound also brings the walk home in time: its height and what remains have the same parity.
+        opens_TB[t] = (coins_TB[t] & (height_B < min(depth, length - t))) | (height_B == 0)
+        if start_B is not None:
+            opens_TB[t] |= (t >= start_B) & ~done_B
+            done_B |= (height_B == depth) & opens_TB[t]
+        height_B += opens_TB[t]
+        height_B -= ~opens_TB[t]
+    return torch.from_numpy(opens_TB.T)
+
+
+def _typed(opens_BT: torch.Tensor, pairs: int, generator: torch.Generator) -> torch.Tensor:
+    """Tokens of a shape, with a uniform type for every pair."""
+    import torch
+
+    count, length = opens_BT.shape
+    types_BP = torch.randint(pairs, (count, length // 2), generator=generator)
+    types_BT = torch.empty(count, length, dtype=torch.int64)
+    types_BT.scatter_(1, _paired(opens_BT), types_BP.repeat_interleave(2, dim=1))
+    return types_BT + pairs * ~opens_BT
+
+
+def _paired(opens_BT: torch.Tensor) -> torch.Tensor:
+    """Positions (B, T) in an order in which entries 2i and 2i + 1 are an opener and its closer."""
+    import torch
+
+    opens = opens_BT.numpy()
+    level_BT = np.where(opens, 1, -1).cumsum(axis=1) + ~opens
+    # Small integers are sorted by radix in numpy, several times faster than torch's comparison sort.
+    return torch.from_numpy(np.argsort(level_BT.astype(np.int16), axis=1, kind="stable"))
+
+
+def _innermost(input_ids_BT: torch.Tensor, heights_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
+    """Type (B, T) of the innermost open bracket after each token of a member, -1 at depth 0.
+
+    At height h it is the last opener of level h so far. Position and type are packed in one number, position first, so
+    that a running maximum carries the type along.
+    """
+    import torch
+
+    length = input_ids_BT.shape[1]
+    packed_BT = torch.where(input_ids_BT < pairs, torch.arange(length) * pairs + input_ids_BT, -1)
+    innermost_BT = torch.full_like(input_ids_BT, -1)
+    for height in range(1, depth + 1):
+        last_BT = torch.where(heights_BT == height, packed_BT, -1).cummax(dim=1).values
+        innermost_BT = torch.where(heights_BT == height, last_BT % pairs, innermost_BT)
+    return innermost_BT
+
+
+def _flipped(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    count, length = members_BT.shape
+    place_B1 = torch.randint(length, (count, 1), generator=generator)
+    token_B1 = members_BT.gather(1, place_B1)
+    shift_B1 = torch.randint(1, pairs, (count, 1), generator=generator)
+    return members_BT.scatter(1, place_B1, (token_B1 + shift_B1) % pairs + token_B1 // pairs * pairs)
+
+
+def _moved(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    count, length = members_BT.shape
+    source_B1, target_B1 = torch.randint(length, (2, count, 1), generator=generator)
+    moved_BT = members_BT.gather(1, _order_after_move(source_B1, target_B1, length))
+    again = is_member(moved_BT, pairs, depth)
+    if again.any():
+        moved_BT[again] = _moved(members_BT[again], pairs, depth, generator)
+    return moved_BT
+
+
+def _order_after_move(source_B1: torch.Tensor, target_B1: torch.Tensor, length: int) -> torch.Tensor:
+    """Old position (B, T) of what stands at each new position, when the entry at ``source`` goes to ``target``."""
+    import torch
+
+    place_T = torch.arange(length)
+    rest_BT = place_T - (place_T > target_B1).long()
+    old_BT = rest_BT + (rest_BT >= source_B1).long()
+    return torch.where(place_T == target_B1, source_B1, old_BT)
+
+
+def _exceeding(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
+    count, length = members_BT.shape
+    return _typed(_walk(count, length, depth, generator, climb=True), pairs, generator)
