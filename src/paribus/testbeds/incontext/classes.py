@@ -6,12 +6,25 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from paribus.errors import ConfigError
+from paribus.testbeds.incontext.classes_formulas import CNF, DNF
+from paribus.testbeds.incontext.classes_linear import Halfspace, Majority, Threshold
+from paribus.testbeds.incontext.classes_neighbour import NearestNeighbour
 from paribus.testbeds.incontext.classes_parity import Parity, SparseParity
 from paribus.testbeds.incontext.classes_terms import Conjunction, Disjunction, SparseDisjunction
 from paribus.testbeds.incontext.function_class import FunctionClass
 
 AnyClass = Annotated[
-    Conjunction | Disjunction | SparseDisjunction | Parity | SparseParity,
+    Conjunction
+    | Disjunction
+    | SparseDisjunction
+    | DNF
+    | CNF
+    | Majority
+    | Threshold
+    | Halfspace
+    | Parity
+    | SparseParity
+    | NearestNeighbour,
     Field(discriminator="name"),
 ]
 """For a pydantic field that holds any class; ``name`` decides which."""
@@ -20,8 +33,14 @@ CLASSES: Mapping[str, type[FunctionClass]] = {
     "conjunction": Conjunction,
     "disjunction": Disjunction,
     "sparse_disjunction": SparseDisjunction,
+    "dnf": DNF,
+    "cnf": CNF,
+    "majority": Majority,
+    "threshold": Threshold,
+    "halfspace": Halfspace,
     "parity": Parity,
     "sparse_parity": SparseParity,
+    "nearest_neighbour": NearestNeighbour,
 }
 """Every class under its name, in the paper's order."""
 

@@ -53,9 +53,9 @@ def uniform_log_prior(count: int, members: int) -> Tensor:
 
 
 def check_size(name: str, size: int, dimensions: int) -> None:
-    """Raise ``ConfigError`` when ``size`` variables cannot be taken from ``dimensions``."""
+    """Raise ``ValueError`` (for pydantic) when ``size`` variables cannot be taken from ``dimensions``."""
     if size > dimensions:
-        raise ConfigError(f"{name}: size={size} is more than dimensions={dimensions}; lower size or raise dimensions.")
+        raise ValueError(f"{name}: size={size} is more than dimensions={dimensions}; lower size or raise dimensions")
 
 
 def check_listed(rows: int, what: str, dimensions: int) -> None:
