@@ -46,6 +46,7 @@ def prepared(model: Any, path: ComputePath, settings: TrainSettings) -> Iterator
             model.set_experts_backend(backend)
         for name in LEFT_BEHIND:
             vars(model).pop(name, None)
+        vars(model.config).pop("use_cache", None)
         if use_cache is not None:
             model.config.use_cache = use_cache
         model.train(was_training)
