@@ -105,8 +105,6 @@ class NearestNeighbour(FormalTask):
 
     def _redraw(self, points_BPd: torch.Tensor, labels_BM: torch.Tensor, generator: torch.Generator) -> None:
         """Replace, in place, prompts that are ambiguous within the margin by fresh ones."""
-        import torch
-
         bad = self._ambiguous(points_BPd, labels_BM).nonzero()[:, 0]
         for _ in range(_ROUNDS):
             if not len(bad):

@@ -29,15 +29,13 @@ def equality_to_dyck(task: Equality, batch: Batch) -> tuple[BoundedDyck, Batch]:
 def lookup_to_neighbour(task: IndexLookup, batch: Batch) -> tuple[NearestNeighbour, Batch]:
     """Position p becomes a cube point (the bits of p), its symbol the point's label; the query is the asked position.
 
-    The asked point is met with inner product 1 and every other with at most 1 - 2/d, so no query is ambiguous. Needs two
-    symbols (``ConfigError`` otherwise). Labels stay as they are.
+    The asked point is met with inner product 1 and every other with at most 1 - 2/d, so no query is ambiguous. Labels
+    stay as they are. Raises ``ConfigError`` unless there are two symbols.
     """
     import torch
 
     if task.symbols != 2:
-        raise ConfigError(
-            f"{task.name} has {task.symbols} symbols; labels of nearest neighbours are binary: take symbols=2."
-        )
+        raise ConfigError(f"{task.name} has {task.symbols} symbols, but a neighbour's label is binary; take symbols=2.")
     dimension = max(1, (task.length - 1).bit_length())
     target = NearestNeighbour(points=task.length, dimension=dimension)
     bits_Nd = torch.arange(task.length)[:, None] >> torch.arange(dimension) & 1
