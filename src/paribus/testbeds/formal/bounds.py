@@ -124,7 +124,7 @@ def _split(task: FormalTask) -> tuple[int, str]:
         return task.bits, "Alice holds x, Bob y; both know the token CLS, its position, and the weights of the model."
     if isinstance(task, BoundedDyck) and task.readout == "membership" and task.pairs > 1:
         return task.length // 2 - 1, (
-            "Openers and closers alternate; Alice holds the openers and Bob the closers, whose types must be equal; both "
+            "Openers and closers alternate; Alice holds the openers, Bob the closers, whose types must be equal; both "
             "know the last pair, where the answer is read, and the weights of the model."
         )
     if isinstance(task, BoundedDyck):

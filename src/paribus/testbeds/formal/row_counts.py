@@ -77,13 +77,11 @@ def _disjoint(x: String, y: String) -> bool:
 
 
 def _neighbours(task: NearestNeighbour) -> _Table:
-    """Fixed points and every labelling; the suffixes are the points. The cube's corners do for the sphere, enough given."""
+    """Fixed points and every labelling; the suffixes are the points. Corners of the cube are points of the sphere."""
     corners = list(product((-1, 1), repeat=task.dimension))
     points = corners[: task.points]
     if task.space == "sphere" and len(points) < task.points:
-        raise ConfigError(
-            f"{task.name}: rows are counted on the corners of the cube, of which there are {len(points)}."
-        )
+        raise ConfigError(f"{task.name}: rows are counted on {len(points)} corners of a cube; take a larger dimension.")
 
     def answer(labels: String, query: String) -> int:
         products = [sum(a * b for a, b in zip(point, query, strict=True)) for point in points]
