@@ -57,8 +57,9 @@ _DESCRIPTIONS = {
     "are 0, else 0.",
     "threshold": "The function is a threshold: some variables are in use, each as it is or negated, a true one counts "
     "+1 and a false one -1, and the label is 1 if their sum exceeds a fixed number, else 0.",
-    "halfspace": "The function is a weighted vote: each variable has a whole number from -{largest} to {largest} as its "
-    "weight, which is added where the variable is 1 and subtracted where it is 0, and the label is 1 if the sum is above 0, else 0.",
+    "halfspace": "The function is a weighted vote: each variable has a whole number from -{largest} to {largest} as "
+    "its weight, which is added where the variable is 1 and subtracted where it is 0, and the label is 1 if the sum is "
+    "above 0, else 0.",
     "parity": "The function is a parity: the label is 1 if an odd number of certain variables are 1, else 0.",
     "sparse_parity": "The function is a parity of {size} variables: the label is 1 if an odd number of them are 1, "
     "else 0.",
