@@ -10,9 +10,10 @@ from synthetic_study import synthetic_study
 
 from paribus.lab.results import Panel
 from paribus.report.axes import axis_over, log_axis_over
+from paribus.report.curves import MOST_POINTS, lines, thin
 from paribus.report.forest import contrast_forests, intervals, ladder
 from paribus.report.grids import heatmap, language_differences, maps, shares
-from paribus.report.plane import MOST_POINTS, lines, scatter, thin
+from paribus.report.plane import scatter
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 

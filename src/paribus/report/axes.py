@@ -1,11 +1,15 @@
 """Axes: a range with round ticks, and where on it (in percent) a value sits."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from paribus.report.formatting import TIMES, Unit, show_bare
+from paribus.report.front import LETTER, columns_of
+
+# Powers of two up to here are written out as ticks; beyond, powers of ten are shorter.
+MOST_WRITTEN_OUT = 2**17
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Axis:
             (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
         )
         return round(min(100.0, max(0.0, 100 * (here - low) / (high - low))), 2)
+
+    @property
+    def log_unit(self) -> Unit:
+        """How ticks of a logarithmic axis of plain numbers are written: as counts (1 M) where some are large."""
+        return "count" if max(self.ticks) > MOST_WRITTEN_OUT else "number"
 
     def labels(self, unit: Unit = "number") -> list[tuple[float, str]]:
         """(position in percent, text) of every tick; shares lose needless decimals."""
@@ -54,6 +63,48 @@ def log_axis_over(values: Iterable[float]) -> Axis:
     steps = (1.0,) if math.log10(high / low) > 3 else (1.0, 2.0, 5.0) if math.log10(high / low) < 2 else (1.0, 3.0)
     ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
     return Axis(low, high, tuple(ticks) if len(ticks) > 2 else _round_ticks(low, high, 4), log=True)
+
+
+def fitted_log_axis(values: Iterable[float], width: float, *, marks: Iterable[float]) -> Axis:
+    """A logarithmic axis with as many ticks as have texts that keep apart on ``width`` rem.
+
+    Ticks are powers of two where all ``marks`` (the values of x that the series have: widths, say) are, else of ten.
+    """
+    axis, swept = log_axis_over(values), list(marks)
+    in_twos = all(mark in _powers_of_two(1, MOST_WRITTEN_OUT) for mark in swept)
+    candidates = _thinner(_powers_of_two(axis.low, axis.high)) if in_twos else _decades(axis.low, axis.high)
+    axes = (Axis(axis.low, axis.high, ticks, log=True) for ticks in candidates if len(ticks) > 1)
+    return next((made for made in axes if _keep_apart(made.labels(made.log_unit), width)), axis)
+
+
+def _powers_of_two(low: float, high: float) -> tuple[float, ...]:
+    return tuple(2.0**power for power in range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1))
+
+
+def _decades(low: float, high: float) -> Iterator[tuple[float, ...]]:
+    """Ticks from low to high, ever fewer: 1-2-5, 1-3, powers of ten, every second power and so on."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    for steps in ((1, 2, 5), (1, 3)):
+        yield tuple(tick for power in powers for step in steps if low <= (tick := step * power) <= high)
+    yield from _thinner(tuple(power for power in powers if low <= power <= high))
+
+
+def _thinner(ticks: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
+    """All of the ticks, every second one, every third one and so on."""
+    yield from (ticks[::stride] for stride in range(1, len(ticks) + 1))
+
+
+def _keep_apart(labels: list[tuple[float, str]], width: float) -> bool:
+    """Whether the texts of neighbouring ticks have a letter between them on an axis ``width`` rem long."""
+    return all(
+        (there - here) * width / 100 >= LETTER * (1 + (columns_of(text) + columns_of(other)) / 2)
+        for (here, text), (there, other) in pairwise(labels)
+    )
+
+
+def trim(value: float) -> str:
+    """A position for SVG path data: two decimals, and none that it does not need."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _round_ticks(low: float, high: float, count: int) -> tuple[float, ...]:

@@ -85,7 +85,7 @@ def place_labels(
     taken = [[*(_dot_box(point, size) for point in points), *(_scaled(line, size) for line in lines)] for size in sizes]
     spots: dict[int, Spot] = {}
     for index in sorted(range(len(points)), key=lambda index: not names[index]):
-        texts = [names[index]] if 0 < _columns(names[index]) <= LONGEST_NAME else []
+        texts = [names[index]] if 0 < columns_of(names[index]) <= LONGEST_NAME else []
         tries = [_spot(text, r, a) for text in (*texts, str(index + 1)) for r in REACHES for a in ANGLES]
         spots[index], boxes = _best(tries, points[index], sizes, taken)
         for obstacles, more in zip(taken, boxes, strict=True):
@@ -136,7 +136,7 @@ def _count(box: Box, taken: Sequence[Box]) -> int:
 
 def _label_box(point: tuple[float, float], spot: Spot, size: Size) -> Box:
     x, y = point[0] * size[0] / 100 + spot.dx, point[1] * size[1] / 100 + spot.dy
-    width = LETTER * _columns(spot.text)
+    width = LETTER * columns_of(spot.text)
     left = {"east": x, "west": x - width, "mid": x - width / 2}[spot.side]
     return left, left + width, y - LINE / 2, y + LINE / 2
 
@@ -158,7 +158,8 @@ def _scaled(line: Box, size: Size) -> Box:
     return line[0] * across - 0.03, line[1] * across + 0.03, line[2] * up - 0.03, line[3] * up + 0.03
 
 
-def _columns(text: str) -> int:
+def columns_of(text: str) -> int:
+    """How many letters wide a text is; a wide letter (Chinese, say) counts as two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 

@@ -14,13 +14,14 @@ from typing import Any
 from paribus.errors import DataError
 from paribus.lab.results import Panel, StudyResult
 from paribus.report import sections
+from paribus.report.curves import lines
 from paribus.report.forest import intervals, ladder
 from paribus.report.formatting import Unit, show, show_plain, unit_of
 from paribus.report.grids import Heatmap, heatmap, maps, shares
 from paribus.report.ladder import ladder_table
 from paribus.report.page import anchor, render_page, write_page
 from paribus.report.panels import check_panel
-from paribus.report.plane import lines, scatter
+from paribus.report.plane import scatter
 from paribus.report.writing import Writing, writing_of
 
 # Panels are shown in this order of kinds, and within a kind in the study's own order.
@@ -155,10 +156,10 @@ def data_table(panel: Panel) -> DataTable:
     """The rows under a chart as text, evenly thinned within each series where there are more than MOST_DATA_ROWS."""
     columns = tuple(dict.fromkeys(column for row in panel.rows for column in row))
     stride = -(-len(panel.rows) // MOST_DATA_ROWS)
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: Counter[tuple[str, ...]] = Counter()
     kept = []
     for row in panel.rows:
-        series = (str(row.get("facet")), str(row.get("series")))
+        series = tuple(str(row.get(column)) for column in ("facet", "series", "of"))
         if seen[series] % stride == 0:
             kept.append(tuple(_table_cell(row.get(column)) for column in columns))
         seen[series] += 1
