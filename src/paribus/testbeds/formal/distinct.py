@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,22 +24,25 @@ def distinct(count: int, picks: int, choices: int, generator: torch.Generator) -
     if choices < _SORT_ALL_BELOW * picks:
         return torch.rand(count, choices, generator=generator).argsort(dim=1)[:, :picks]
     picked_BK = torch.randint(choices, (count, picks), generator=generator)
-    unsettled = torch.arange(count)
-    while len(unsettled):
-        repeated_BK = _repeats(picked_BK[unsettled])
-        unsettled = unsettled[repeated_BK.any(dim=1)]
-        repeated_BK = repeated_BK[repeated_BK.any(dim=1)]
-        rows_BK = picked_BK[unsettled]
-        rows_BK[repeated_BK] = torch.randint(choices, (int(repeated_BK.sum()),), generator=generator)
-        picked_BK[unsettled] = rows_BK
+    rows, places = _repeats(picked_BK)
+    while len(rows):
+        picked_BK[rows, places] = torch.randint(choices, (len(rows),), generator=generator)
+        suspects = rows.unique()
+        again, places = _repeats(picked_BK[suspects])
+        rows = suspects[again]
     return picked_BK
 
 
-def _repeats(picked_BK: torch.Tensor) -> torch.Tensor:
-    """Mark each entry that equals an earlier one of its row."""
+def _repeats(picked_BK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Row and place of every entry that equals an earlier one of its row.
+
+    Entry and place are packed in one number, so one plain sort (numpy's, which is vectorised) puts equals side by side
+    in the order of their places.
+    """
     import torch
 
-    sorted_BK, order_BK = picked_BK.sort(dim=1, stable=True)
-    same_BK = torch.zeros_like(picked_BK, dtype=torch.bool)
-    same_BK[:, 1:] = sorted_BK[:, 1:] == sorted_BK[:, :-1]
-    return torch.zeros_like(same_BK).scatter_(1, order_BK, same_BK)
+    picks = picked_BK.shape[1]
+    packed_BK = np.sort((picked_BK * picks + torch.arange(picks)).numpy(), axis=1)
+    entry_BK, place_BK = np.divmod(packed_BK, picks)
+    rows, columns = (entry_BK[:, 1:] == entry_BK[:, :-1]).nonzero()
+    return torch.from_numpy(rows), torch.from_numpy(place_BK[rows, columns + 1])

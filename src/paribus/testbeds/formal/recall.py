@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from paribus.errors import ConfigError
@@ -108,8 +109,9 @@ class AssociativeRecall(FormalTask):
         import torch
 
         rates_S = torch.arange(1, self.slots + 1, dtype=torch.float32) ** (self.power - 1)
-        times_BS = torch.empty(count, self.slots).exponential_(generator=generator) / rates_S
-        return times_BS.topk(self.pairs, dim=1, largest=False, sorted=True).indices
+        # Logarithms of uniform draws are three times as fast as exponential_, and numpy's sort ten times as topk.
+        times_BS = torch.rand(count, self.slots, generator=generator).log_().neg_().div_(rates_S)
+        return torch.from_numpy(np.argsort(times_BS.numpy(), axis=1)[:, : self.pairs])
 
     def _filler(self, count: int, generator: torch.Generator) -> torch.Tensor:
         import torch
