@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers import initialization
 
 from paribus.errors import ModelError
+from paribus.models.linear_attention import check_library
 
 State = tuple[Tensor, ...]
 """What one mixer carries from token to token; the first dimension of each tensor is the batch."""
@@ -70,8 +71,10 @@ def check_kernel(kernel: str, mixer: Mixer) -> None:
     """Raise ``ModelError`` for an unknown kernel, and for "library" where it cannot be had."""
     if kernel not in KERNELS:
         raise ModelError(f"kernel is {kernel!r}; use one of {', '.join(KERNELS)}.")
-    if kernel == "library" and not mixer.has_library_kernel:
-        raise ModelError(f"{type(mixer).__name__} has no library kernel; use kernel='auto', 'torch' or 'steps'.")
+    if kernel == "library":
+        if not mixer.has_library_kernel:
+            raise ModelError(f"{type(mixer).__name__} has no library kernel; use kernel='auto', 'torch' or 'steps'.")
+        check_library()
 
 
 class Classical(Mixer):

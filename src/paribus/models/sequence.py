@@ -26,10 +26,14 @@ from transformers.utils import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from paribus.errors import ModelError
+from paribus.models.hyena import Hyena
 from paribus.models.recurrent import GRU, LSTM, Elman, Kernel, Mixer, State, check_kernel
+from paribus.models.retention import Retention
+from paribus.models.rwkv import RWKV
 from paribus.models.sequence_attention import Attention, AttentionCore
 from paribus.models.sequence_config import SequenceConfig
 from paribus.models.sequence_shape import check_length
+from paribus.models.state_space import DSS, Mamba2
 
 __all__ = ["SequenceConfig", "SequenceForPrediction", "SequenceModel", "SequenceState", "register"]
 
@@ -38,6 +42,11 @@ BUILDERS: dict[str, Callable[[SequenceConfig], Mixer]] = {
     "elman": Elman,
     "lstm": LSTM,
     "gru": GRU,
+    "dss": DSS,
+    "retention": Retention,
+    "mamba2": Mamba2,
+    "hyena": Hyena,
+    "rwkv": RWKV,
 }
 """The class of each mixer."""
 
@@ -193,7 +202,7 @@ class SequenceModel(SequencePreTrainedModel):
         return BaseModelOutput(last_hidden_state=self.norm(x_BTD))
 
     def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> SequenceState:
-        """The state before the first token of ``batch`` sequences; by default on the device, in the type, of the weights."""
+        """The state before the first token of ``batch`` sequences; device and type are the weights' by default."""
         place = {"device": device or self.device, "dtype": dtype or self.dtype}
         layers: Any = self.layers
         return SequenceState(0, tuple(block.mixer.initial_state(batch, **place) for block in layers))

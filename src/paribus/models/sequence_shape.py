@@ -34,7 +34,7 @@ IN_HEADS = ("attention", "retention", "mamba2", "rwkv")
 """Mixers that divide the width into heads."""
 
 CHUNKS = {"retention": 64, "mamba2": 64, "rwkv": 16}
-"""Tokens that the linear mixers take at once; each chunk hands its state to the next."""
+"""Tokens that the linear mixers take at once, at most; each chunk hands its state to the next."""
 
 EXPANSION = {"retention": 2, "mamba2": 2}
 """Width of the values over the width of the model (RetNet, section 3.1; Mamba-2)."""
@@ -297,7 +297,7 @@ def _chunked(length: int, chunk: int, score_heads: int, heads: int, keys: int, v
     ``score_heads``: heads with their own queries and keys; ``keys`` and ``values``: widths of one head.
     """
     chunks = -(-length // chunk)
-    size = min(length, chunk)
+    size = -(-length // chunks)
     within = 2 * size * (score_heads * keys + heads * values)
     carried = 4 * heads * keys * values if chunks > 1 else 0
     return chunks * size / length * (within + carried)
