@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from paribus.errors import ConfigError
-from paribus.testbeds.incontext.draws import coins, inner, random_literals, signs
+from paribus.testbeds.incontext.draws import coins, inner, overwritten, random_literals, signs
 from paribus.testbeds.incontext.function_class import FunctionClass
 from paribus.testbeds.incontext.listing import all_literals, check_listed, literal_log_prior
 from paribus.testbeds.incontext.prompts import Functions
@@ -65,7 +65,7 @@ class _Formula(FunctionClass):
         choices = points if self.forced_term == "point" else 1
         chosen = torch.randint(self.terms, (count, choices), generator=generator)
         terms = functions["terms"].gather(1, chosen.unsqueeze(2).expand(-1, -1, self.dimensions))
-        return torch.where(forced.unsqueeze(2) & (terms != 0), self._side * terms, x), forced
+        return overwritten(x, self._side * terms, forced), forced
 
     def every(self) -> Functions:
         """All ordered choices of terms, so one function can be listed many times."""

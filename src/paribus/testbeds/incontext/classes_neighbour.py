@@ -52,13 +52,14 @@ def nearest_earlier(x: Tensor) -> tuple[Tensor, Tensor]:
         ``(B, m)`` int64 positions and ``(B, m)`` float32 inner products; position 0 has none: it gets itself and n.
     """
     points = x.shape[1]
-    similar = torch.matmul(x.float(), x.float().transpose(1, 2))
-    position = torch.arange(points)
-    # Whole-number similarities leave room to break ties by position.
-    keys = (similar * points - position).masked_fill_(position.unsqueeze(0) >= position.unsqueeze(1), -torch.inf)
-    keys[:, 0, 0] = 0
-    nearest = keys.argmax(2)
-    return nearest, similar.gather(2, nearest.unsqueeze(2)).squeeze(2)
+    position = torch.arange(points, dtype=torch.float32)
+    later = torch.full((points, points), -torch.inf).triu_()
+    # One whole number per pair, similarity * points - position, so that a plain maximum also settles ties. Whole
+    # numbers below 2^24 are exact in float32.
+    keys = torch.baddbmm(later - position, x.float() * points, x.float().transpose(1, 2)).amax(2)
+    keys[:, 0] = x.shape[2] * points
+    nearest = (-keys) % points
+    return nearest.long(), (keys + nearest) / points
 
 
 def label_sources(x: Tensor, start: int) -> Tensor:

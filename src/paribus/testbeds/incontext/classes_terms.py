@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from paribus.testbeds.incontext.draws import coins, inner, random_literals, random_subsets, signs
+from paribus.testbeds.incontext.draws import coins, inner, overwritten, random_literals, random_subsets, signs
 from paribus.testbeds.incontext.function_class import FunctionClass
 from paribus.testbeds.incontext.listing import (
     all_literals,
@@ -39,9 +39,8 @@ class _Term(FunctionClass):
 
     def balanced(self, functions: Functions, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Each point with probability ``forcing``: all literals of a conjunction hold, all of a disjunction fail."""
-        literals = functions["literals"].unsqueeze(1)
         forced = coins(x.shape[:2], generator, self.forcing)
-        return torch.where(forced.unsqueeze(2) & (literals != 0), self._side * literals, x), forced
+        return overwritten(x, self._side * functions["literals"].unsqueeze(1), forced), forced
 
 
 class _Literals(_Term):

@@ -35,6 +35,18 @@ def random_subsets(count: int, dimensions: int, size: int, generator: Generator)
     return torch.zeros((count, dimensions), dtype=torch.int8).scatter_(1, chosen, 1)
 
 
+def overwritten(x: Tensor, literals: Tensor, chosen: Tensor) -> Tensor:
+    """Points ``(B, m, n)`` in which the ``chosen`` ones (``(B, m)`` bool) take on the literals that are not 0.
+
+    Args:
+        x: in {-1, 1}, int8.
+        literals: in {-1, 0, 1}, int8, ``(B, m, n)`` or ``(B, 1, n)``.
+        chosen: which points change.
+    """
+    # x + 2w cut to [-1, 1] is w where w is not 0, else x: a fifth of the time of a masked choice.
+    return (chosen.to(torch.int8).unsqueeze(2) * (2 * literals)).add_(x).clamp_(-1, 1)
+
+
 def inner(x: Tensor, weights: Tensor) -> Tensor:
     """Inner products of points and weight vectors, float32 (exact for the small whole numbers used here).
 

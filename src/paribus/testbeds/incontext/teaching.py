@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from paribus.testbeds.incontext.draws import coins
+from paribus.testbeds.incontext.draws import coins, overwritten, signs
 
 Order = Literal["built", "reversed", "shuffled"]
 
@@ -33,19 +33,21 @@ def conjunction_lesson(literals: Tensor, *, monotone: bool) -> Lesson:
 
     First a point that satisfies the conjunction and has -1 elsewhere; then, unless the class is monotone, the same with
     +1 elsewhere (no variable outside can matter); then the first point with one literal broken, for each literal.
-    Length: literals + 2, or literals + 1 where all variables are in use (both first points are one) or in a monotone
-    class. That is the least possible but for the full conjunctions of a single variable; see ``teaching_dimension``.
+    Length: literals + 2, or literals + 1 in a monotone class and where all variables are in use (both first points are
+    one then). For n > 1 that is the least possible, but that a full monotone conjunction needs no first point.
     """
     count, dimensions = literals.shape
     used = literals != 0
     size = used.sum(1)
-    twice = torch.zeros_like(used[:, 0]) if monotone else size < dimensions
-    row = torch.arange(dimensions + 1).expand(count, -1)
-    base = torch.where(used, literals, -1).unsqueeze(1).repeat(1, dimensions + 1, 1)
-    opposite = (row == 1) & twice.unsqueeze(1)
-    base = torch.where(opposite.unsqueeze(2) & ~used.unsqueeze(1), 1, base)
-    broken = row - 1 - twice.unsqueeze(1).long()
-    return Lesson(_broken(base, used, broken), size + 1 + twice.long())
+    both = (size < dimensions) & (not monotone)
+    length = size + 1 + both
+    row = torch.arange(int(length.max()))
+    base = torch.where(used, literals, -1)
+    term = torch.arange(count).unsqueeze(1).expand(-1, len(row))
+    x = _broken(base, used, term, row - 1 - both.long().unsqueeze(1))
+    if not monotone:
+        x[:, 1] = torch.where(both.unsqueeze(1) & ~used, 1, x[:, 1])
+    return Lesson(x, length)
 
 
 def formula_lesson(terms: Tensor) -> Lesson:
@@ -55,14 +57,15 @@ def formula_lesson(terms: Tensor) -> Lesson:
     (variables + 1) points. Among DNFs of at most t terms nothing else fits: each least point needs a term inside of it,
     no term inside of it but the term itself survives the dropped variables, and t different terms use up all t.
     """
-    count, parts, dimensions = terms.shape
-    used = terms.flatten(0, 1) != 0
-    base = torch.where(used, 1, -1).to(torch.int8).unsqueeze(1).repeat(1, dimensions + 1, 1)
-    broken = torch.arange(-1, dimensions).expand(count * parts, -1)
-    rows = _broken(base, used, broken).view(count, parts * (dimensions + 1), dimensions)
-    counts = (broken < used.sum(1, keepdim=True)).view(count, -1)
-    places = counts.long().argsort(dim=1, descending=True, stable=True)
-    return Lesson(rows.gather(1, places.unsqueeze(2).expand_as(rows)), counts.sum(1))
+    count, parts, _ = terms.shape
+    used = (terms != 0).flatten(0, 1)
+    ends = (used.sum(1) + 1).view(count, parts).cumsum(1)
+    row = torch.arange(int(ends.max())).repeat(count, 1)
+    # Row r belongs to the first term that ends behind it; padding rows count to the last one.
+    part = torch.searchsorted(ends, row, right=True).clamp_(max=parts - 1)
+    start = torch.cat([ends.new_zeros(count, 1), ends[:, :-1]], dim=1).gather(1, part)
+    term = part + parts * torch.arange(count).unsqueeze(1)
+    return Lesson(_broken(signs(used), used, term, row - start - 1), ends[:, -1])
 
 
 def with_lesson(
@@ -82,7 +85,7 @@ def with_lesson(
     shown = torch.ceil(kept * lesson.length.double()).long()
     taught = torch.where(coins((len(x),), generator, share), shown, 0)
     place = torch.arange(rows.shape[1]) < taught.unsqueeze(1)
-    front = torch.where(place.unsqueeze(2), rows, x[:, : rows.shape[1]])
+    front = overwritten(x[:, : rows.shape[1]], rows, place)
     return torch.cat([front, x[:, rows.shape[1] :]], dim=1), taught
 
 
@@ -92,13 +95,21 @@ def corrupted(y: Tensor, taught: Tensor, generator: Generator, probability: floa
     return torch.where(within & coins(y.shape, generator, probability), -y, y)
 
 
-def _broken(base: Tensor, used: Tensor, number: Tensor) -> Tensor:
-    """Rows ``(B, L, n)`` with used variable ``number`` (``(B, L)``, counted from 0; none when out of range) flipped."""
+def _broken(base: Tensor, used: Tensor, term: Tensor, number: Tensor) -> Tensor:
+    """Rows of lessons ``(B, L, n)``: satisfying points, each with one literal broken.
+
+    Args:
+        base: per term, a point that satisfies it, ``(R, n)``.
+        used: the variables of each term, ``(R, n)`` bool.
+        term: which term a row belongs to, ``(B, L)``.
+        number: which of the term's variables is broken, counted from 0; negative = none, ``(B, L)``.
+    """
+    dimensions = base.shape[1]
     order = (~used).to(torch.int8).argsort(dim=1, stable=True)
-    valid = (number >= 0) & (number < used.sum(1, keepdim=True))
-    variable = order.gather(1, number.clamp(0, used.shape[1] - 1)).unsqueeze(2)
-    flipped = torch.where(valid.unsqueeze(2), -base.gather(2, variable), base.gather(2, variable))
-    return base.scatter_(2, variable, flipped)
+    variable = order.view(-1)[term * dimensions + number.clamp(0, dimensions - 1)].unsqueeze(2)
+    x = base.index_select(0, term.reshape(-1)).view(*term.shape, dimensions)
+    value = x.gather(2, variable)
+    return x.scatter_(2, variable, torch.where(number.unsqueeze(2) >= 0, -value, value))
 
 
 def _ordered(lesson: Lesson, order: Order, generator: Generator) -> Tensor:
