@@ -52,7 +52,7 @@ CLASSES: dict[str, dict[str, Rise]] = {
 LEARNERS = ("version-space vote", "3-NN", "averaging", "null")
 
 
-def testbeds_study(seed: int = 0) -> StudyResult:
+def sequence_study(seed: int = 0) -> StudyResult:
     """Eight panels of accuracy, from in-context curves to the state bits that a bound asks for."""
     rng = random.Random(seed)
     contrasts = tuple(_contrast(rng, model) for model in MODELS[1:])

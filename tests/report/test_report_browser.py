@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from synthetic_mixture import mixture_study
 from synthetic_study import synthetic_study
+from synthetic_testbeds import sequence_study
 from test_report_study import attacked_study
 
 from paribus.report.scoreboard import render_scoreboard, scoreboard_rows
@@ -39,15 +40,22 @@ addEventListener("load", () => {
     [each.lang, view.getComputedStyle(each).direction, view.getComputedStyle(each).textAlign]);
   const small = [...page.querySelectorAll("main :not(svg *)")].filter(each => each.childNodes.length === 1 &&
     each.firstChild.nodeType === 3 && each.textContent.trim() && parseFloat(view.getComputedStyle(each).fontSize) < 9);
-  const marks = [...page.querySelectorAll(".tag, .spot")].map(each => [each.textContent, each.getBoundingClientRect()])
-    .filter(([text, box]) => box.width > 0);
+  const marks = [...page.querySelectorAll(".tag, .spot, .end, .flag")]
+    .map(each => [each.textContent, each.getBoundingClientRect()]).filter(([text, box]) => box.width > 0);
   const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
   const overlaps = marks.flatMap(([text, box], index) => marks.slice(index + 1)
     .filter(([other, its]) => text + other && meet(box, its)).map(([other]) => [text, other]));
+  const ticks = [...page.querySelectorAll(".x-ticks")].flatMap(each => {
+    const boxes = [...each.children].map(tick => [tick.textContent, tick.getBoundingClientRect()]);
+    return boxes.slice(1).filter(([text, box], index) => meet(boxes[index][1], box)).map(([text]) => text);
+  });
+  const beside = [...page.querySelectorAll(".end")].filter(each =>
+    each.getBoundingClientRect().left < each.closest(".area").getBoundingClientRect().right);
   document.getElementById("found").textContent = JSON.stringify({
     scroll: page.documentElement.scrollWidth, inner: view.innerWidth,
     wide: wide.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
-    texts: texts, overlaps: overlaps, small: small.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
+    texts: texts, overlaps: overlaps, ticks: ticks, beside: beside.map(each => each.textContent),
+    small: small.slice(0, 5).map(each => each.outerHTML.slice(0, 120)),
     resources: view.performance.getEntriesByType("resource").map(each => each.name),
     scripts: page.scripts.length, pwned: String(view.pwned)});
 });
@@ -103,6 +111,18 @@ def test_a_study_of_many_long_names_fits(width: int, tmp_path: Path) -> None:
     assert len(found["overlaps"]) <= (1 if width < 720 else 0)  # 25 arms along one line fill a phone's chart
 
 
+@pytest.mark.parametrize("width", [360, 390, 900, 1400])
+def test_names_around_line_charts_keep_apart(width: int, tmp_path: Path) -> None:
+    found = look(render_study(sequence_study(), rerun_command="paribus run synthetic-testbeds"), width, tmp_path)
+    assert found["scroll"] <= width
+    assert found["wide"] == []
+    assert found["small"] == []
+    assert found["console"] == []
+    assert found["overlaps"] == []
+    assert found["ticks"] == []
+    assert found["beside"] == []
+
+
 def test_right_to_left_text_is_laid_out_right_to_left(study_page: str, tmp_path: Path) -> None:
     texts = {(language, direction) for language, direction, _ in look(study_page, 390, tmp_path)["texts"]}
     assert {("ar", "rtl"), ("he", "rtl"), ("hi", "ltr"), ("zh", "ltr")} <= texts
@@ -129,12 +149,16 @@ def test_the_probe_sees_what_it_should(study_page: str, tmp_path: Path) -> None:
     bad = study_page.replace(
         "</main>",
         '<p style="width:900px;max-width:none">wide</p><div class="area"><span class="tag" style="left:0">a</span>'
-        '<span class="tag" style="left:0">b</span></div><script>window.pwned = 1</script></main>',
+        '<span class="tag" style="left:0">b</span><span class="end" style="left:0">c</span><div class="x-ticks">'
+        '<span style="left:0">10</span><span style="left:0">20</span></div></div>'
+        "<script>window.pwned = 1</script></main>",
     )
     found = look(bad, 390, tmp_path)
     assert found["scroll"] > 390
     assert found["wide"]
     assert ["a", "b"] in found["overlaps"]
+    assert found["ticks"] == ["20"]
+    assert found["beside"] == ["c"]
     assert found["scripts"] == 1
     assert found["pwned"] == "undefined"
     assert any("Content Security Policy" in line for line in found["console"])
