@@ -56,6 +56,7 @@ def formula_lesson(terms: Tensor) -> Lesson:
     For each term the least point that satisfies it, then that point with each variable of the term dropped: sum of
     (variables + 1) points. Among DNFs of at most t terms nothing else fits: each least point needs a term inside of it,
     no term inside of it but the term itself survives the dropped variables, and t different terms use up all t.
+    Not always the shortest lesson: two terms may drop to the same point.
     """
     count, parts, _ = terms.shape
     used = (terms != 0).flatten(0, 1)
