@@ -71,7 +71,7 @@ class BoundedDyck(FormalTask):
         labels_BTO = strings.extensions(input_ids_BT, self.pairs, self.depth)
         return {
             "input_ids": input_ids_BT,
-            "labels": labels_BTO.float(),
+            "labels": labels_BTO,
             "label_mask": torch.ones_like(input_ids_BT, dtype=torch.bool),
         }
 

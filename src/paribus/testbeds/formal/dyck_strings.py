@@ -35,14 +35,24 @@ def is_member(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tenso
 
 
 def extensions(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
-    """What may follow each prefix of members: (B, T, 2k + 1) bool over the k openers, the k closers and the end."""
+    """What may follow each prefix of members: (B, T, 2k + 1) float32 0 or 1, over openers, closers and the end."""
     import torch
 
     heights_BT = heights(input_ids_BT, pairs)
     innermost_BT = _innermost(input_ids_BT, heights_BT, pairs, depth)
-    openers_BTk = (heights_BT < depth)[..., None].expand(-1, -1, pairs)
-    closers_BTk = innermost_BT[..., None] == torch.arange(pairs)
-    return torch.cat([openers_BTk, closers_BTk, (heights_BT == 0)[..., None]], dim=2)
+    state_BT = innermost_BT + 1 + pairs * (heights_BT == depth)
+    return torch.nn.functional.embedding(state_BT, _following(pairs))
+
+
+def _following(pairs: int) -> torch.Tensor:
+    """The 2k + 1 different answers: at depth 0, then with each type innermost below the bound, then at the bound."""
+    import torch
+
+    answers_SO = torch.zeros(2 * pairs + 1, 2 * pairs + 1)
+    answers_SO[: pairs + 1, :pairs] = 1.0
+    answers_SO[1:, pairs:-1] = torch.eye(pairs).repeat(2, 1)
+    answers_SO[0, -1] = 1.0
+    return answers_SO
 
 
 def near_miss(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
@@ -107,7 +117,7 @@ def _walk(count: int, length: int, depth: int, generator: torch.Generator, *, cl
             done_B |= (height_B == depth) & opens_TB[t]
         height_B += opens_TB[t]
         height_B -= ~opens_TB[t]
-    return torch.from_numpy(opens_TB.T)
+    return torch.from_numpy(opens_TB.T.copy())
 
 
 def _typed(opens_BT: torch.Tensor, pairs: int, generator: torch.Generator) -> torch.Tensor:
@@ -116,36 +126,38 @@ def _typed(opens_BT: torch.Tensor, pairs: int, generator: torch.Generator) -> to
 
     count, length = opens_BT.shape
     types_BP = torch.randint(pairs, (count, length // 2), generator=generator)
-    types_BT = torch.empty(count, length, dtype=torch.int64)
-    types_BT.scatter_(1, _paired(opens_BT), types_BP.repeat_interleave(2, dim=1))
-    return types_BT + pairs * ~opens_BT
+    both_BT = types_BP[:, :, None].expand(-1, -1, 2).flatten(1)
+    return torch.empty_like(both_BT).scatter_(1, _paired(opens_BT), both_BT).add_(~opens_BT, alpha=pairs)
 
 
 def _paired(opens_BT: torch.Tensor) -> torch.Tensor:
     """Positions (B, T) in an order in which entries 2i and 2i + 1 are an opener and its closer."""
     import torch
 
-    opens = opens_BT.numpy()
-    level_BT = np.where(opens, 1, -1).cumsum(axis=1) + ~opens
-    # Small integers are sorted by radix in numpy, several times faster than torch's comparison sort.
-    return torch.from_numpy(np.argsort(level_BT.astype(np.int16), axis=1, kind="stable"))
+    length = opens_BT.shape[1]
+    level_BT = (2 * opens_BT.int() - 1).cumsum(dim=1, dtype=torch.int32) + ~opens_BT
+    # Level and position in one number, for numpy's plain sort, which is vectorised and needs no stability that way.
+    shift = length.bit_length()
+    packed_BT = np.sort(((level_BT << shift) + torch.arange(length, dtype=torch.int32)).numpy(), axis=1)
+    return torch.from_numpy(packed_BT & ((1 << shift) - 1)).long()
 
 
 def _innermost(input_ids_BT: torch.Tensor, heights_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
-    """Type (B, T) of the innermost open bracket after each token of a member, -1 at depth 0.
+    """Type (B, T) int64 of the innermost open bracket after each token of a member, -1 at depth 0.
 
-    At height h it is the last opener of level h so far. Position and type are packed in one number, position first, so
-    that a running maximum carries the type along.
+    At height h it is the last opener of level h so far. Position and type + 1 are packed in one number, position first,
+    so that a running maximum carries the type along. Products with a mask are three times as fast as ``where``.
     """
     import torch
 
-    length = input_ids_BT.shape[1]
-    packed_BT = torch.where(input_ids_BT < pairs, torch.arange(length) * pairs + input_ids_BT, -1)
-    innermost_BT = torch.full_like(input_ids_BT, -1)
+    types_BT, place_T = input_ids_BT.int(), torch.arange(input_ids_BT.shape[1], dtype=torch.int32)
+    shift = pairs.bit_length()
+    packed_BT = ((place_T << shift) + types_BT + 1) * (types_BT < pairs)
+    last_BT, heights_BT = torch.zeros_like(packed_BT), heights_BT.int()
     for height in range(1, depth + 1):
-        last_BT = torch.where(heights_BT == height, packed_BT, -1).cummax(dim=1).values
-        innermost_BT = torch.where(heights_BT == height, last_BT % pairs, innermost_BT)
-    return innermost_BT
+        here_BT = heights_BT == height
+        last_BT += (packed_BT * here_BT).cummax(dim=1).values * here_BT
+    return (last_BT & ((1 << shift) - 1)).long() - 1
 
 
 def _flipped(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
