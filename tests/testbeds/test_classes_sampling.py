@@ -10,6 +10,7 @@ from paribus.errors import ConfigError
 from paribus.testbeds.incontext.classes import CLASSES, AnyClass, parse_class
 from paribus.testbeds.incontext.pools import fingerprints
 from paribus.testbeds.incontext.prompts import encode
+from paribus.testbeds.incontext.sampling import PromptSampler
 from paribus.testbeds.incontext.teaching_dimension import truth_table
 
 DIMENSIONS = {"sparse_disjunction": 8}
@@ -194,3 +195,27 @@ def test_language_models_are_asked_about_denser_functions():
     assert parse_class("majority", dimensions=5).llm().density == 0.5
     assert parse_class("conjunction", dimensions=8).llm().density == 0.3
     assert parse_class("parity", dimensions=5).llm() == parse_class("parity", dimensions=5)
+
+
+def test_longer_prompts_of_the_same_class():
+    cls = small("nearest_neighbour")
+    assert cls.at(40).points == 40 and cls.at(40).at(12) == cls
+    assert cls.at(40).sample(2, generator()).y.shape == (2, 40)
+    with pytest.raises(ConfigError, match="points=0"):
+        cls.at(0)
+
+
+def test_a_sampler_gives_encoded_prompts_and_names_all_that_decides_them():
+    cls = small("conjunction")
+    batch = PromptSampler(cls, teaching=0.5)(3, generator())
+    expected = encode(cls.sample(3, generator(), teaching=0.5))
+    assert batch.keys() == expected.keys() and all(torch.equal(batch[key], expected[key]) for key in batch)
+    names = {
+        PromptSampler(of, **options).data_hash
+        for of in (cls, small("disjunction"), cls.at(13), small("conjunction", density=0.4))
+        for options in ({}, {"teaching": 0.5}, {"pool": 5}, {"pool": 5, "held_out": True})
+    }
+    assert len(names) == 16
+    assert PromptSampler(cls, pool=5, teaching=0.5).data_hash == PromptSampler(cls, teaching=0.5, pool=5).data_hash
+    with pytest.raises(ConfigError, match="points=3"):
+        PromptSampler(cls.at(3), teaching=1.0)

@@ -52,8 +52,8 @@ def nearest_earlier(x: Tensor) -> tuple[Tensor, Tensor]:
         ``(B, m)`` int64 positions and ``(B, m)`` float32 inner products; position 0 has none: it gets itself and n.
     """
     points = x.shape[1]
-    position = torch.arange(points, dtype=torch.float32)
-    later = torch.full((points, points), -torch.inf).triu_()
+    position = torch.arange(points, dtype=torch.float32, device=x.device)
+    later = torch.full((points, points), -torch.inf, device=x.device).triu_()
     # One whole number per pair, similarity * points - position, so that a plain maximum also settles ties. Whole
     # numbers below 2^24 are exact in float32.
     keys = torch.baddbmm(later - position, x.float() * points, x.float().transpose(1, 2)).amax(2)
@@ -65,7 +65,7 @@ def nearest_earlier(x: Tensor) -> tuple[Tensor, Tensor]:
 def label_sources(x: Tensor, start: int) -> Tensor:
     """Per point ``(B, m, n)`` the position (below ``start``) whose random label it carries, ``(B, m)`` int64."""
     nearest, similarity = nearest_earlier(x)
-    position = torch.arange(x.shape[1])
+    position = torch.arange(x.shape[1], device=x.device)
     copies = (position >= start) | (similarity == x.shape[2])
     sources = torch.where(copies, nearest, position)
     # Chains of copies: following the source of the source doubles the reach each time.

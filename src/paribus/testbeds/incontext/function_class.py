@@ -34,6 +34,12 @@ class FunctionClass(BaseModel):
     dimensions: int = Field(ge=1)
     points: int = Field(ge=1)
 
+    def at(self, points: int) -> Self:
+        """The same class with prompts of another length, for tests beyond the length of training."""
+        if points < 1:
+            raise ConfigError(f"points={points} cannot be used; a prompt has at least 1.")
+        return self.model_copy(update={"points": points})
+
     def draw(self, count: int, generator: Generator) -> Functions:
         """``count`` independent functions of the class."""
         raise NotImplementedError
@@ -120,8 +126,9 @@ class FunctionClass(BaseModel):
         x, forced = self.balanced(functions, x, generator)
         taught = torch.zeros(count, dtype=torch.int64)
         if teaching:
-            x, taught = with_lesson(x, self._lesson(functions), generator, share=teaching, order=order, kept=kept)
-            forced = forced & (torch.arange(self.points) >= taught.unsqueeze(1))
+            lesson = self._fitting_lesson(functions)
+            x, taught = with_lesson(x, lesson, generator, share=teaching, order=order, kept=kept)
+            forced &= torch.arange(self.points) >= taught.unsqueeze(1)
         y = self.evaluate(functions, x)
         if corruption:
             y = corrupted(y, taught, generator, corruption)
@@ -134,7 +141,7 @@ class FunctionClass(BaseModel):
             return self.draw(count, generator)
         return (outside_pool if held_out else from_pool)(self, count, generator, pool, seed)
 
-    def _lesson(self, functions: Functions) -> Lesson:
+    def _fitting_lesson(self, functions: Functions) -> Lesson:
         if self.longest_lesson > self.points:
             raise ConfigError(
                 f"A teaching sequence of {self.name!r} at dimensions={self.dimensions} can take {self.longest_lesson} "
