@@ -7,6 +7,7 @@ in this file says so.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from paribus.training.compute import ComputePath
     from paribus.training.objectives.base import Objective
+    from paribus.training.objectives.labelled import Labelled
     from paribus.training.results import StepReport, TrainResult
     from paribus.training.settings import TrainSettings
 
@@ -147,6 +149,71 @@ def _best(rates: Sequence[float], scores: Sequence[float]) -> float:
     if not scored:
         raise Divergence(f"No run of learning rates {tuple(rates)} has a score, each loss became infinite; lower them.")
     return -max(scored)[1]
+
+
+def fit_seeds(
+    build: Callable[[int], Any],
+    sampler: Sampler,
+    data_hash: str,
+    objective: "Labelled",
+    settings: "TrainSettings",
+    seeds: Sequence[int],
+    *,
+    together: 'Literal["auto"] | bool' = False,
+    stop: "Callable[[StepReport], bool] | None" = None,
+    on_step: "Callable[[int, StepReport], None] | None" = None,
+    device: str = "cpu",
+) -> "list[TrainResult]":
+    """Train ``build(seed)`` for every seed, each on a stream of its own, in float32; one result a seed.
+
+    Args:
+        together: train the seeds as the members of one batched model ("auto": if that is faster, which is measured). It
+            gives the same runs up to rounding, and on a CPU it hardly ever pays.
+        stop, device: as in ``fit_sampled``. ``on_step`` is told the seed too.
+
+    Raises ``ConfigError`` when there is no seed or one twice, and what ``train_members`` raises.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds={tuple(seeds)} cannot be trained; give one or more, each once.")
+    runs = [settings.model_copy(update={"seed": seed}) for seed in seeds]
+    if _together(build, sampler, data_hash, objective, runs, together, device):
+        from paribus.training.members import train_members
+
+        streams = [SampledStream(sampler, run.batch_size, run.seed, data_hash) for run in runs]
+        told = None if on_step is None else lambda member, report: on_step(seeds[member], report)
+        return train_members(
+            lambda member: build(seeds[member]), streams, objective, runs, stop=stop, on_step=told, device=device
+        )
+    return [
+        fit_sampled(
+            build(run.seed),
+            sampler,
+            data_hash,
+            objective,
+            run,
+            stop=stop,
+            on_step=None if on_step is None else partial(on_step, run.seed),
+            device=device,
+        )
+        for run in runs
+    ]
+
+
+def _together(
+    build: Callable[[int], Any],
+    sampler: Sampler,
+    data_hash: str,
+    objective: "Labelled",
+    runs: "Sequence[TrainSettings]",
+    together: 'Literal["auto"] | bool',
+    device: str,
+) -> bool:
+    if together != "auto":
+        return together
+    from paribus.training.members import members_pay
+
+    stream = SampledStream(sampler, runs[0].batch_size, runs[0].seed, data_hash)
+    return members_pay(build, stream, objective, runs[0], len(runs), device=device).batched
 
 
 def logits_on(model: Any, batch: "Mapping[str, torch.Tensor]", *, rows: int = 256) -> "torch.Tensor":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from paribus.data.stream import BatchStream
 from paribus.errors import ConfigError, DataError
@@ -186,10 +187,20 @@ class _Run:
 def sums_of(stack: Stack, objective: Labelled, batches: Sequence[Batch], path: ComputePath) -> RowSums:
     """The objective's sums for each row (A, B) of each member's batch."""
     place = stack.groups[0].values.device
-    batch = {name: torch.stack([one[name] for one in batches]).to(place) for name in batches[0]}
+    batch = {name: _stacked([one[name] for one in batches], name).to(place) for name in batches[0]}
     with torch.autocast(place.type, torch.bfloat16, enabled=path.dtype == "bfloat16"):
         logits = stack.logits(model_inputs(batch))
     return objective.by_row(logits, batch)
+
+
+def _stacked(values: list[Tensor], name: str) -> Tensor:
+    shapes = {tuple(own.shape) for own in values}
+    if len(shapes) > 1:
+        raise DataError(
+            f"The {name} of the members have the shapes {sorted(shapes)} at one step; sample rows of one length, or "
+            "train one by one."
+        )
+    return torch.stack(values)
 
 
 @dataclass(frozen=True)
