@@ -1,5 +1,9 @@
 """What every formal task promises: shapes, exact repetition by seed, one vocabulary at all lengths, clear refusals."""
 
+import subprocess
+import sys
+from collections import Counter
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from paribus.errors import ConfigError
 from paribus.testbeds.formal.tasks import (
     TASKS,
+    AnyTask,
     AssociativeRecall,
     BoundedDyck,
     Disjointness,
@@ -16,6 +21,7 @@ from paribus.testbeds.formal.tasks import (
     FormalTask,
     IndexLookup,
     NearestNeighbour,
+    mixed_sizes,
     parse_task,
 )
 
@@ -89,9 +95,13 @@ def test_settings_survive_json_and_the_name_tells_them_apart(task: FormalTask) -
     assert [other.name for other in EXAMPLES].count(task.name) == 1
 
 
-def test_a_union_of_tasks_is_told_apart_by_its_discriminator() -> None:
-    adapter: TypeAdapter[FormalTask] = TypeAdapter(IndexLookup | BoundedDyck | Equality | Disjointness)
-    assert adapter.validate_python({"task": "disjointness", "bits": 4}) == Disjointness(bits=4)
+@every_task
+def test_any_task_is_told_apart_by_its_discriminator(task: FormalTask) -> None:
+    assert TypeAdapter(AnyTask).validate_python(task.model_dump()) == task
+
+
+def test_any_task_covers_the_registry() -> None:
+    assert set(TypeAdapter(AnyTask).json_schema()["discriminator"]["mapping"]) == set(TASKS)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +177,28 @@ def test_a_generator_of_another_device_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"generator on meta.*torch.Generator\(\)"):
         Equality().sample(1, Elsewhere())  # type: ignore[arg-type]
+
+
+def test_mixed_sizes_draw_every_size_alike_and_repeat_by_seed() -> None:
+    sample, source = mixed_sizes(IndexLookup(length=3, max_length=8), [2, 5, 8]), generator(6)
+    lengths = Counter(sample(2, source)["input_ids"].shape[1] - 1 for _ in range(600))
+    assert set(lengths) == {2, 5, 8} and min(lengths.values()) > 150
+    assert torch.equal(sample(4, generator(7))["input_ids"], sample(4, generator(7))["input_ids"])
+
+
+@pytest.mark.parametrize(("sizes", "message"), [([], "no sizes to mix"), ([2, 9], "max_length 8")])
+def test_mixed_sizes_must_exist(sizes: list[int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        mixed_sizes(IndexLookup(length=8), sizes)
+
+
+def test_tasks_and_bounds_are_known_without_torch() -> None:
+    code = (
+        "import sys; from paribus.testbeds.formal import bounds, row_counts, tasks; "
+        "bounds.one_layer_width(tasks.Equality(), heads=1, bits_per_number=16); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @every_task

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from paribus.errors import ConfigError
 from paribus.testbeds.formal.dyck import BoundedDyck
@@ -10,7 +13,10 @@ from paribus.testbeds.formal.index_lookup import IndexLookup
 from paribus.testbeds.formal.neighbour import NearestNeighbour
 from paribus.testbeds.formal.pairwise import Disjointness, Equality
 from paribus.testbeds.formal.recall import AssociativeRecall
-from paribus.testbeds.formal.task import FormalTask, validated
+from paribus.testbeds.formal.task import Batch, FormalTask, validated
+
+if TYPE_CHECKING:
+    import torch
 
 _FAMILIES: tuple[type[FormalTask], ...] = (
     IndexLookup,
@@ -21,9 +27,15 @@ _FAMILIES: tuple[type[FormalTask], ...] = (
     AssociativeRecall,
 )
 TASKS: dict[str, type[FormalTask]] = {family.model_fields["task"].default: family for family in _FAMILIES}
+# The type of a field of settings that holds any one of them, told apart by its ``task``.
+AnyTask = Annotated[
+    IndexLookup | BoundedDyck | Equality | Disjointness | NearestNeighbour | AssociativeRecall,
+    Field(discriminator="task"),
+]
 
 __all__ = [
     "TASKS",
+    "AnyTask",
     "AssociativeRecall",
     "BoundedDyck",
     "Disjointness",
@@ -31,6 +43,7 @@ __all__ = [
     "FormalTask",
     "IndexLookup",
     "NearestNeighbour",
+    "mixed_sizes",
     "parse_task",
 ]
 
@@ -43,3 +56,20 @@ def parse_task(name: str, **settings: Any) -> FormalTask:
     if name not in TASKS:
         raise ConfigError(f"There is no formal task {name!r}; take one of {', '.join(TASKS)}.")
     return validated(TASKS[name], settings)
+
+
+def mixed_sizes(task: FormalTask, sizes: Sequence[int]) -> Callable[[int, torch.Generator], Batch]:
+    """Return a sampler like ``task.sample`` whose every batch is at one of the ``sizes``, each equally likely.
+
+    Raises ``ConfigError`` for no sizes, or for one that the task cannot have.
+    """
+    import torch
+
+    if not sizes:
+        raise ConfigError(f"{task.name} was given no sizes to mix; give at least one.")
+    tasks = [task.at(size) for size in sizes]
+
+    def sample(count: int, generator: torch.Generator) -> Batch:
+        return tasks[int(torch.randint(len(tasks), (), generator=generator))].sample(count, generator)
+
+    return sample
