@@ -143,7 +143,8 @@ def test_facets_of_one_share_keep_one_axis_however_flat() -> None:
 
 
 def test_a_logarithmic_axis_puts_equal_ratios_equally_apart() -> None:
-    chart = lines(panel(*(row(width, 0.5) for width in (32, 64, 256, 1024)), x_scale="log"))
+    bound = row(33.5, None, "least width", role="bound")
+    chart = lines(panel(*(row(width, 0.5) for width in (32, 64, 256, 1024)), bound, x_scale="log"))
     at = [float(place.split()[0]) for place in re.split("[ML]", chart.facets[0].lines[0].path)[1:]]
     assert at[2] - at[1] == pytest.approx(2 * (at[1] - at[0]), abs=0.05)
     assert at[3] - at[2] == pytest.approx(2 * (at[1] - at[0]), abs=0.05)

@@ -116,6 +116,13 @@ def test_flags_with_room_stand_on_the_ground() -> None:
     assert [flag.level for flag in place_flags([("a", 10.0), ("b", 90.0)], 16.0)] == [GROUND, GROUND]
 
 
+def test_a_flag_stands_below_a_raised_one_where_that_leaves_room() -> None:
+    low, raised, beneath = place_flags([("a" * 8, 50.0), ("b" * 20, 40.0), ("cccc", 95.0)], 16.0)
+    assert (low.level, beneath.level) == (GROUND, GROUND)
+    assert raised.level > GROUND
+    assert box(raised, 16.0)[1] > box(beneath, 16.0)[0]
+
+
 def test_the_narrowest_area_is_what_the_names_leave() -> None:
     assert narrowest(named=0.0, single=False) < narrowest(named=0.0, single=True)
     assert narrowest(named=6.0, single=True) == narrowest(named=6.0, single=False) == pytest.approx(10.9)

@@ -17,6 +17,9 @@ LOWEST_PLOT = 11.0
 GAP, GROUND = 0.5, 0.25
 END_LETTERS, FEWEST_LETTERS = 15, 8
 
+Side = Literal["east", "west"]
+Stretch = tuple[float, float]  # from left to right, in rem
+
 
 @dataclass(frozen=True)
 class End:
@@ -37,7 +40,7 @@ class Flag:
 
     name: tuple[str, ...]
     x: float
-    side: Literal["east", "west"]
+    side: Side
     level: float
     top: float
 
@@ -96,33 +99,34 @@ def place_flags(bounds: Sequence[tuple[str, float]], width: float) -> tuple[Flag
     A flag flies to the side with more room. Flags are placed from the middle outwards, so that the line of one passes
     beside those below it.
     """
-    placed: list[tuple[Flag, tuple[float, float]]] = []
+    placed: list[tuple[Flag, Stretch]] = []
     for name, x in sorted(bounds, key=lambda bound: abs(bound[1] - 50.0)):
-        flag, span = _flag(name, x, width)
-        level = GROUND
-        while (above := _next_level(flag, span, level, placed)) > level:
+        side = _side(x)
+        lines, stretch = _flown(name, x, side, width)
+        level, height = GROUND, LINE * len(lines)
+        while (above := _next_level(stretch, level, height, placed)) > level:
             level = above
-        top = round(level + flag.top, 2)
-        placed.append((Flag(flag.name, x, flag.side, round(level, 2), top), span))
+        placed.append((Flag(lines, x, side, round(level, 2), round(level + height, 2)), stretch))
     return tuple(flag for flag, _ in placed)
 
 
-def _flag(name: str, x: float, width: float) -> tuple[Flag, tuple[float, float]]:
-    """The flag on the ground, and the stretch in rem that its name covers."""
+def _side(x: float) -> Side:
+    return "east" if x <= 50 else "west"
+
+
+def _flown(name: str, x: float, side: Side, width: float) -> tuple[tuple[str, ...], Stretch]:
+    """The lines of a flag's name, and the stretch that they cover."""
     room = width * max(x, 100.0 - x) / 100
     lines = broken(name, max(FEWEST_LETTERS, int(room / LETTER)))
     long, here = GAP + LETTER * max(map(columns_of, lines)), width * x / 100
-    span = (here, here + long) if x <= 50 else (here - long, here)
-    return Flag(lines, x, "east" if x <= 50 else "west", 0.0, LINE * len(lines)), span
+    return lines, (here, here + long) if side == "east" else (here - long, here)
 
 
-def _next_level(
-    flag: Flag, span: tuple[float, float], level: float, placed: Sequence[tuple[Flag, tuple[float, float]]]
-) -> float:
+def _next_level(stretch: Stretch, level: float, height: float, placed: Sequence[tuple[Flag, Stretch]]) -> float:
     """The top of the flags that are in the way at ``level``, or ``level`` itself where none is."""
     met = [
         other.top
         for other, (left, right) in placed
-        if left < span[1] and span[0] < right and other.level < level + flag.top and level < other.top
+        if left < stretch[1] and stretch[0] < right and other.level < level + height and level < other.top
     ]
     return max(met, default=level)
