@@ -15,7 +15,7 @@ from paribus.models.sequence import SequenceForPrediction
 from paribus.models.sequence_shape import MIXERS
 from paribus.models.state_space import hippo_frequencies
 
-LENGTHS = [1, 15, 16, 17, 63, 64, 65]  # around the chunks of 16 and of 64
+LENGTHS = [1, 15, 16, 17, 31, 32, 33, 65]  # around the chunks of 16 and of 32
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

@@ -33,7 +33,7 @@ GROWING = ("attention", "hyena")
 IN_HEADS = ("attention", "retention", "mamba2", "rwkv")
 """Mixers that divide the width into heads."""
 
-CHUNKS = {"retention": 64, "mamba2": 64, "rwkv": 16}
+CHUNKS = {"retention": 32, "mamba2": 32, "rwkv": 16}
 """Tokens that the linear mixers take at once, at most; each chunk hands its state to the next."""
 
 EXPANSION = {"retention": 2, "mamba2": 2}
