@@ -43,7 +43,9 @@ def test_sign_code_of_the_default_width_keeps_positions_apart(count: int) -> Non
     assert code.margin == pytest.approx(1 - code.coherence)
 
 
-@pytest.mark.parametrize(("count", "width", "coherence"), [(16, 20, 0.5), (64, 32, 0.5), (256, 56, 0.5), (16, 64, 0.25)])
+@pytest.mark.parametrize(
+    ("count", "width", "coherence"), [(16, 20, 0.5), (64, 32, 0.5), (256, 56, 0.5), (16, 64, 0.25)]
+)
 def test_smallest_published_widths_reach_their_coherence(count: int, width: int, coherence: float) -> None:
     assert sign_code(count, width=width, coherence=coherence, attempts=400).coherence <= coherence
 
@@ -124,7 +126,9 @@ def test_off_target_mass_counts_an_overflow_as_lost() -> None:
 
 
 def test_wrong_requests_say_what_to_do() -> None:
-    with pytest.raises(ConfigError, match=r"'jl'; choose one of sign, binary, quadratic"):
+    with pytest.raises(
+        ConfigError, match=r"'jl' is unknown or does not fit here; choose one of sign, binary, quadratic"
+    ):
         make_code("jl", 4)
     with pytest.raises(ConfigError, match=r"0 positions"):
         binary_code(0)

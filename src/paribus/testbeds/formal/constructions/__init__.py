@@ -1,7 +1,7 @@
-"""Constructions: the networks of the proofs as real weights in the model class that is trained elsewhere, and their proof.
+"""Constructions: the networks of the proofs, as real weights in the model class that is trained elsewhere.
 
-What lives here: position codes (``codes``), one file per construction (``lookup``, ``pairwise``, ``neighbour``, ``dyck``),
-the inputs of a task in full (``inputs``), certificates that bound the error of every input (``certificates``), exhaustive
-and randomised checks (``verifying``) and the precision at which a construction breaks (``precision``). What may not: task
-definitions and samplers (they are one room up), training, and model code of its own.
+What lives here: position codes (``codes``), weights by name (``wiring``), one file per construction (``lookup``,
+``pairwise``, ``neighbour``, ``dyck``), the inputs of a task in full (``inputs``), and the proofs: certificates that
+bound the error of every input (``certificates``), exhaustive and randomised checks (``verifying``), and where precision
+ends (``precision``). What may not: task definitions and samplers, training, and model code of its own.
 """

@@ -51,13 +51,13 @@ def off_target_mass(
     """(N,) attention mass that does not reach the target, in float64.
 
     The temperature is inside the queries. Query i has its target at key ``targets_N[i]`` (default i) and sees the keys
-    where ``visible_NS`` is true (default all). Queries, keys and scores are rounded to ``dtype``; the softmax runs in at
-    least float32, as the model's attention does. Scores that overflow (float16 above 65504) count as all mass lost.
+    where ``visible_NS`` is true (default all). Queries, keys and scores are rounded to ``dtype``; the softmax runs in
+    at least float32, as the model's attention does. Scores that overflow (float16 above 65504) count as all mass lost.
     """
     count = queries_NK.shape[0]
     targets_N = torch.arange(count) if targets_N is None else targets_N
     if targets_N.shape != (count,):
-        raise ConfigError(f"{count} queries need {count} targets, got shape {tuple(targets_N.shape)}; pass one a query.")
+        raise ConfigError(f"{count} queries need {count} targets, got {tuple(targets_N.shape)}; pass one a query.")
     keys_KS = keys_SK.to(dtype).T
     blocks = []
     for first in range(0, count, _ROWS):

@@ -60,7 +60,7 @@ class PositionCode:
         """The factor on the scores at which at most ``leak`` of a query's attention goes to the ``others``.
 
         Each of the others weighs at most exp(-temperature * margin) against the target, hence
-        temperature = (ln others + ln 1/leak) / margin. ``others`` defaults to N: the other positions and one token more.
+        temperature = (ln others + ln 1/leak) / margin. ``others`` defaults to N: the other positions and one more.
         """
         if not 0 < leak < 1:
             raise ConfigError(f"leak {leak} is not between 0 and 1; choose the share of attention that may go astray.")
@@ -86,9 +86,9 @@ def sign_code(
 ) -> PositionCode:
     """``count`` random sign vectors scaled to length 1: the paper's code.
 
-    ``width`` defaults to 8 ceil(log2 count), which gave coherence 0.46 to 0.56 at 64 to 8192 positions. Draws are repeated
-    (seed, seed + 1, ...) until the coherence is at most ``coherence`` (default: below 1, so that positions differ);
-    ``ConfigError`` after ``attempts`` draws.
+    ``width`` defaults to 8 ceil(log2 count), which gave coherence 0.46 to 0.56 at 64 to 8192 positions. Draws are
+    repeated (seed, seed + 1, ...) until the coherence is at most ``coherence`` (default: below 1, so that positions
+    differ); ``ConfigError`` after ``attempts`` draws.
     """
     width = 8 * digits(count) if width is None else width
     for attempt in range(attempts):
@@ -104,7 +104,7 @@ def sign_code(
 
 
 def binary_code(count: int) -> PositionCode:
-    """The +-1 binary digits of the position, scaled to length 1: any two differ in a digit, so the margin is 2/width."""
+    """The +-1 digits of the position, scaled to length 1: any two differ in a digit, so the margin is 2 / width."""
     places = torch.arange(digits(count))
     return _unit_code("binary", (torch.arange(count)[:, None] >> places & 1).double() * 2 - 1)
 
@@ -126,11 +126,15 @@ def digits(count: int) -> int:
     return max(1, (_checked(count) - 1).bit_length())
 
 
-def make_code(name: str, count: int) -> PositionCode:
-    """The code of that name for ``count`` positions; ``ConfigError`` names the known ones."""
-    if name not in CODES:
-        raise ConfigError(f"Unknown position code {name!r}; choose one of {', '.join(CODES)}.")
-    return CODES[name](count)
+def make_code(name: str, count: int, *, unit: bool = False) -> PositionCode:
+    """The code of that name for ``count`` positions.
+
+    ``unit`` allows only codes of unit vectors, whose queries are their keys. ``ConfigError`` for any other name.
+    """
+    known = UNIT_CODES if unit else CODES
+    if name not in known:
+        raise ConfigError(f"Position code {name!r} is unknown or does not fit here; choose one of {', '.join(known)}.")
+    return known[name](count)
 
 
 def _unit_code(name: str, signs_NK: Tensor) -> PositionCode:
@@ -144,8 +148,5 @@ def _checked(count: int) -> int:
     return count
 
 
-CODES: dict[str, Callable[[int], PositionCode]] = {
-    "sign": sign_code,
-    "binary": binary_code,
-    "quadratic": quadratic_code,
-}
+UNIT_CODES: dict[str, Callable[[int], PositionCode]] = {"sign": sign_code, "binary": binary_code}
+CODES: dict[str, Callable[[int], PositionCode]] = UNIT_CODES | {"quadratic": quadratic_code}
