@@ -72,9 +72,10 @@ def fitted_log_axis(values: Iterable[float], width: float, *, marks: Iterable[fl
     """
     axis, swept = log_axis_over(values), list(marks)
     in_twos = all(mark in _powers_of_two(1, MOST_WRITTEN_OUT) for mark in swept)
-    candidates = _thinner(_powers_of_two(axis.low, axis.high)) if in_twos else _decades(axis.low, axis.high)
-    axes = (Axis(axis.low, axis.high, ticks, log=True) for ticks in candidates if len(ticks) > 1)
-    return next((made for made in axes if _keep_apart(made.labels(made.log_unit), width)), axis)
+    wanted = _thinner(_powers_of_two(axis.low, axis.high)) if in_twos else _decades(axis.low, axis.high)
+    axes = (Axis(axis.low, axis.high, ticks, log=True) for ticks in (*wanted, *_thinner(axis.ticks)) if len(ticks) > 1)
+    lone = Axis(axis.low, axis.high, axis.ticks[:1], log=True)
+    return next((made for made in axes if _keep_apart(made.labels(made.log_unit), width)), lone)
 
 
 def _powers_of_two(low: float, high: float) -> tuple[float, ...]:
