@@ -7,18 +7,11 @@ import typer
 
 from paribus.cli.parts_engines import ApiKeyVariable, Concurrency, Endpoint, EngineChoice, PriceCap, Prices, name_of
 from paribus.cli.parts_options import Device, Dtype, OutFolder, Seed, Threads, numbers, prepare, whole_numbers
-from paribus.cli.parts_probes_formal import formal
+from paribus.cli.parts_probes_formal import Settings, formal, parse_settings
 from paribus.errors import ConfigError
 
 if TYPE_CHECKING:
     from paribus.testbeds.incontext.direct import DirectRow, Exam
-
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--setting", metavar="NAME=VALUE", help="A further field of all classes, such as start=10 (repeatable)."
-    ),
-]
 
 
 def incontext(
@@ -117,15 +110,6 @@ def incontext(
 
 def _names(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def parse_settings(given: list[str] | None) -> dict[str, str]:
-    """``["symbols=4"]`` as a dictionary; the part that reads it checks names and values."""
-    pairs = [text.partition("=") for text in given or ()]
-    for name, sign, value in pairs:
-        if not (name.strip() and sign and value.strip()):
-            raise ConfigError(f"--setting is {name + sign + value!r}; give a name and a value, such as symbols=4.")
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _tell_estimate(sat: "list[Exam]", prices: str) -> None:

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from paribus.testbeds.formal.probing import FormalProbe, FormalResult, StateFacts, VerifiedRow
     from paribus.testbeds.formal.task import FormalTask
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        metavar="NAME=VALUE",
+        help="A further field of the task or classes, such as symbols=4 (repeatable).",
+        show_default="none",
+    ),
+]
+
 
 def formal(
     task: Annotated[str, typer.Option(metavar="NAME", help="A formal task, such as index-lookup or equality.")],
@@ -28,10 +38,7 @@ def formal(
     test_lengths: Annotated[
         str, typer.Option(metavar="N,N", help="Sizes to test at, beside that of training.", show_default="none")
     ] = "",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--setting", metavar="NAME=VALUE", help="A field of the task, such as symbols=4 (repeatable)."),
-    ] = None,
+    setting: Settings = None,
     width: Annotated[int, typer.Option(min=1, help="Width of the model.")] = 64,
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 1,
     heads: Annotated[int, typer.Option(min=1, help="Heads, where the architecture has them.")] = 4,
@@ -67,7 +74,6 @@ def formal(
     Makes rows.jsonl (a row a seed and size) and run.json. A training that was stopped begins anew.
     """
     prepare(threads, device)
-    from paribus.cli.parts_probes import parse_settings
     from paribus.testbeds.formal.probing import FormalProbe, config_for, task_at
     from paribus.training.settings import TrainSettings
 
@@ -93,6 +99,15 @@ def formal(
         device,
     )
     _train(what, out)
+
+
+def parse_settings(given: list[str] | None) -> dict[str, str]:
+    """``["symbols=4"]`` as a dictionary; the part that reads it checks names and values."""
+    pairs = [text.partition("=") for text in given or ()]
+    for name, sign, value in pairs:
+        if not (name.strip() and sign and value.strip()):
+            raise ConfigError(f"--setting is {name + sign + value!r}; give a name and a value, such as symbols=4.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _train(what: "FormalProbe", out: Path) -> None:

@@ -110,7 +110,8 @@ class VectorHeads(PreTrainedModel):
 
     Made ``around`` a model that is there, or from a configuration with fresh weights; saved and loaded as safetensors
     by ``save_pretrained`` and ``from_pretrained``, frozen parts included. A frozen body is always in evaluation mode:
-    dropout would be noise that it cannot learn to bear.
+    dropout would be noise that it cannot learn to bear. (So activation checkpointing, which transformers does in
+    training mode only, does nothing for it.)
     """
 
     config_class = VectorHeadsConfig
