@@ -183,3 +183,10 @@ def catalan_bounded(half: int, depth: int) -> int:
 def test_the_sampler_reaches_every_shape(half: int, depth: int) -> None:
     strings = dyck_strings.members(6000, 2 * half, 1, depth, generator(5))
     assert len(strings.unique(dim=0)) == catalan_bounded(half, depth)
+
+
+def test_near_misses_end_where_hardly_any_move_breaks_the_string() -> None:
+    """Of a deep single nest of one type, only moves to an end of the string break it: a few in sixty."""
+    nest = torch.tensor([[0] * 30 + [1] * 30]).expand(200, -1)
+    missing = dyck_strings.near_miss(nest, 1, 30, generator(6))
+    assert not dyck_strings.is_member(missing, 1, 30).any()

@@ -173,12 +173,12 @@ def _flipped(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.
 def _moved(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
     import torch
 
-    count, length = members_BT.shape
-    source_B1, target_B1 = torch.randint(length, (2, count, 1), generator=generator)
-    moved_BT = members_BT.gather(1, _order_after_move(source_B1, target_B1, length))
-    again = is_member(moved_BT, pairs, depth)
-    if again.any():
-        moved_BT[again] = _moved(members_BT[again], pairs, depth, generator)
+    length, moved_BT = members_BT.shape[1], members_BT.clone()
+    rows = torch.arange(len(members_BT))
+    while len(rows):
+        source_B1, target_B1 = torch.randint(length, (2, len(rows), 1), generator=generator)
+        moved_BT[rows] = members_BT[rows].gather(1, _order_after_move(source_B1, target_B1, length))
+        rows = rows[is_member(moved_BT[rows], pairs, depth)]
     return moved_BT
 
 

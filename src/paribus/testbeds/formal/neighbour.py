@@ -74,7 +74,7 @@ class NearestNeighbour(FormalTask):
         points_BPd, labels_BM = self._prompts(count, generator)
         if self.ties == "redrawn":
             self._redraw(points_BPd, labels_BM, generator)
-        nearest_B1 = self.similarities(points_BPd).argmax(dim=1, keepdim=True)
+        nearest_B1 = _similarities(points_BPd).argmax(dim=1, keepdim=True)
         inputs_BTE = torch.zeros(count, self.tokens, self.input_size)
         inputs_BTE[:, 0::2, :-1] = self._unit(points_BPd)
         inputs_BTE[:, 1::2, -1] = 2.0 * labels_BM - 1.0
@@ -95,13 +95,8 @@ class NearestNeighbour(FormalTask):
 
     @property
     def _gap(self) -> float:
-        """The margin in the scale of ``similarities``; less a hair, since 2 / d times d can come out above 2."""
+        """The margin in the scale of ``_similarities``; less a hair, since 2 / d times d can come out above 2."""
         return max(0.0, self.margin * (self.dimension if self.space == "cube" else 1) - 1e-6)
-
-    @staticmethod
-    def similarities(points_BPd: torch.Tensor) -> torch.Tensor:
-        """Inner products (B, M) of the query with the points: whole numbers on the cube, so ties are exact."""
-        return (points_BPd[:, :-1] @ points_BPd[:, -1, :, None])[..., 0]
 
     def _redraw(self, points_BPd: torch.Tensor, labels_BM: torch.Tensor, generator: torch.Generator) -> None:
         """Replace, in place, prompts that are ambiguous within the margin by fresh ones."""
@@ -120,9 +115,14 @@ class NearestNeighbour(FormalTask):
         """Prompts (B,) bool in which the best points of the two labels are equally near, or within the margin."""
         import torch
 
-        similarity_BM = self.similarities(points_BPd)
+        similarity_BM = _similarities(points_BPd)
         best_2B = torch.stack(
             [similarity_BM.masked_fill(labels_BM != label, -torch.inf).amax(dim=1) for label in (0, 1)]
         )
         gap_B = (best_2B[0] - best_2B[1]).abs()
         return (gap_B == 0) | (gap_B < self._gap)
+
+
+def _similarities(points_BPd: torch.Tensor) -> torch.Tensor:
+    """Inner products (B, M) of the query with the points: whole numbers on the cube, so ties are exact."""
+    return (points_BPd[:, :-1] @ points_BPd[:, -1, :, None])[..., 0]
