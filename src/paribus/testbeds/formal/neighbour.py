@@ -87,7 +87,7 @@ class NearestNeighbour(FormalTask):
         shape = (count, self.points + 1, self.dimension)
         labels_BM = torch.randint(2, (count, self.points), generator=generator)
         if self.space == "cube":
-            return 2.0 * torch.randint(2, shape, generator=generator).float() - 1.0, labels_BM
+            return torch.randint(2, shape, generator=generator, dtype=torch.float32).mul_(2).sub_(1), labels_BM
         return torch.nn.functional.normalize(torch.randn(shape, generator=generator), dim=2), labels_BM
 
     def _unit(self, points_BPd: torch.Tensor) -> torch.Tensor:
