@@ -85,5 +85,5 @@ def test_rows_are_ready_for_a_table():
 
 @pytest.mark.parametrize("outcomes", [torch.zeros(3), torch.zeros(0, 3), torch.full((2, 2), NAN)])
 def test_outcomes_that_make_no_curve_are_refused(outcomes):
-    with pytest.raises(DataError, match="at least one answer"):
+    with pytest.raises(DataError, match="with an answer"):
         curve(outcomes)

@@ -115,6 +115,6 @@ def accuracy(outcomes: Tensor, positions: Sequence[int] | slice = slice(None)) -
 def _checked(outcomes: Tensor) -> np.ndarray:
     if outcomes.dim() != 2 or not outcomes.numel() or bool(torch.isnan(outcomes).all()):
         raise DataError(
-            f"The outcomes have shape {tuple(outcomes.shape)}; a curve needs (prompts, points) with at least one answer."
+            f"The outcomes have shape {tuple(outcomes.shape)}; a curve needs (prompts, points) with an answer."
         )
     return outcomes.detach().cpu().double().numpy()

@@ -75,7 +75,7 @@ def settled(scores: Tensor, prompts: Prompts) -> Tensor:
 
 
 def exclusive_sum(values: Tensor, dim: int = 1) -> Tensor:
-    """Entry i is the sum of the entries before i."""
+    """Entry i is the sum of the entries before i. For whole numbers only: rounding would let entry i itself show."""
     return values.cumsum(dim) - values
 
 

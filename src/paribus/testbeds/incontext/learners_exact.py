@@ -24,8 +24,8 @@ class Elimination:
     """Starts with all literals and drops those that an example contradicts.
 
     Attributes:
-        target: ``"conjunction"`` learns from positive examples; ``"disjunction"`` is its mirror image (negate points and
-            labels) and learns from negative ones.
+        target: ``"conjunction"`` learns from positive examples; ``"disjunction"`` is its mirror image (negate points
+            and labels) and learns from negative ones.
         monotone: only the n plain variables are literals; otherwise also their negations, 2n in all.
     """
 

@@ -1,4 +1,4 @@
-"""Linear learners fitted in closed form on every prefix: averaging and least squares. Lasso is in ``learners_lasso``."""
+"""Linear learners fitted in closed form on every prefix: averaging and least squares."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Nearest neighbours over the earlier points of a prompt, and which of them are tied.
 
 On points of +-1 Euclidean distance and cosine similarity rank alike (|a - b|^2 = 2n - 2 a.b), so one learner is both
-of the baselines of ICL-Discrete; they differ in what they do about ties, and ties are the rule: at n = 10 a third of the
+of the baselines of ICL-Discrete; they differ in what they do about ties, and ties are common: at n = 10 a third of the
 queries of the nearest-neighbour class have nearest points that disagree.
 """
 
@@ -40,8 +40,9 @@ class NearestNeighbours:
 
     @property
     def name(self) -> str:
-        """``"1-NN"``, ``"3-NN"``, ..."""
-        return f"{self.k}-NN"
+        """``"1-NN"``, ``"3-NN"``, ...; ``"1-NN, earliest"`` and ``"1-NN, released"`` say how they differ."""
+        rule = "released" if self.released else self.ties
+        return f"{self.k}-NN" + ("" if rule == "shared" else f", {rule}")
 
     def predict(self, prompts: Prompts) -> Tensor:
         """Mean label of the neighbours in [-1, 1], ``(B, m)``."""
@@ -66,6 +67,12 @@ def nearest_points(x: Tensor) -> Tensor:
     likeness = earlier_likeness(x)
     best = likeness.amax(-1, keepdim=True)
     return (likeness == best) & torch.isfinite(best)
+
+
+def first_nearest(likeness: Tensor) -> Tensor:
+    """The nearest earlier point of each, the earliest of several, ``(B, m, m)`` bool, from ``earlier_likeness``."""
+    strict = _strict(likeness)
+    return (strict == strict.amax(-1, keepdim=True)) & torch.isfinite(strict)
 
 
 def ambiguous(prompts: Prompts) -> Tensor:
