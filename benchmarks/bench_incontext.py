@@ -39,7 +39,7 @@ CASES: list[tuple[FunctionClass, float, float]] = [
     (parse_class("conjunction", monotone=True), 1, 86.9),
     (parse_class("dnf", monotone=True, points=90), 1, 137.1),
 ]
-"""Class, share of taught prompts, CPU ms of the released sampler (4 majority-like classes of it were vectorised)."""
+"""Class, share of taught prompts, CPU ms of the release (which vectorises majority to sparse_parity, too)."""
 
 
 class Loop:
