@@ -199,6 +199,7 @@ def test_a_task_that_is_learned_counts_its_seeds(tmp_path: Path) -> None:
     [
         (("incontext", "--classes", "majority"), "--model, or give --offline"),
         (("incontext", "--offline", "--model", "x"), "one of the two"),
+        (("incontext", "--model", "x", "--endpoint", "http://localhost:1/v1", "--how", "logprobs"), "in this process"),
         (("incontext", "--offline", "--classes", "monotone"), "no function class 'monotone'"),
         (("incontext", "--offline", "--classes", ","), "name one class"),
         (("incontext", "--offline", "--learners", "2-nn"), "no learner '2-nn'"),

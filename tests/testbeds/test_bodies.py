@@ -113,6 +113,22 @@ def test_what_is_frozen_is_bit_identical_after_training(freeze: str, learned: in
     assert {name for name, p in wrapped.named_parameters() if p.requires_grad} == changed
 
 
+@pytest.mark.parametrize("random", [False, True])
+def test_heads_around_a_frozen_body_learn_what_a_point_says_of_itself(random: bool) -> None:
+    """The label is the first coordinate, which passes through any body that keeps its inputs apart."""
+
+    def drawn(count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        x = 2.0 * torch.randint(0, 2, (count, 6, SIZE), generator=generator) - 1
+        return {"inputs_embeds": x, "labels": (x[..., 0] > 0).long()}
+
+    wrapped = VectorHeads.around(language_model(), input_size=SIZE, freeze="all")
+    if random:
+        wrapped.randomise_body(torch.Generator().manual_seed(0))
+    settings = TrainSettings(steps=60, batch_size=16, learning_rate=3e-2)
+    result = fit_sampled(wrapped, drawn, "first coordinate", Labelled("classes"), settings)
+    assert result.history[0]["accuracy"] < 0.8 and result.history[-1]["accuracy"] > 0.99
+
+
 def test_an_unfrozen_body_learns() -> None:
     wrapped = VectorHeads.around(language_model(), input_size=SIZE, freeze="all")
     wrapped.freeze("nothing")

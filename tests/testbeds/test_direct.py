@@ -93,6 +93,21 @@ def test_several_classes_keep_their_rows_apart() -> None:
     ]  # fmt: skip
 
 
+def test_exams_of_one_class_are_told_apart_by_how_they_are_put() -> None:
+    sat = [exam(), exam(variant="steps"), exam(how="logprobs")]
+    found = evaluate_engine(nearest_neighbour_engine(), sat)
+    assert len({answer.id for answer in found.answers}) == len(found.answers) == 3 * 48
+    puts = list(dict.fromkeys((row.variant, row.how) for row in found.rows))
+    assert puts == [("basic", "generate"), ("steps", "generate"), ("basic", "logprobs")]
+
+
+def test_taught_prompts_can_be_asked() -> None:
+    task = parse_class("conjunction", dimensions=3, points=8)
+    taught = Exam.of(task, Asking(every=7), functions=10, draws={"teaching": 1.0})
+    assert bool((taught.prompts.taught > 0).all())
+    assert taught.questions != Exam.of(task, Asking(every=7), functions=10).questions
+
+
 def test_learners_are_chosen_by_class() -> None:
     def chosen(function_class: FunctionClass) -> list:
         return [NearestNeighbours(3)] if function_class.name == "majority" else []

@@ -80,6 +80,10 @@ def incontext(
 
     if (model is None) != offline:
         raise ConfigError("Name who is asked by --model, or give --offline for the stand-in; one of the two.")
+    if endpoint is not None and how == "logprobs":
+        raise ConfigError(
+            "--how logprobs scores with a model in this process; leave --endpoint out, or let it generate."
+        )
     sat = exams(
         _names(classes),
         whole_numbers(dimensions, "--dimensions"),

@@ -68,13 +68,16 @@ class DirectRow(Record):
     """Accuracy after ``shown`` examples, of a model or of a learner that answered the same questions.
 
     ``low`` and ``high``: Wilson's 95% interval over the functions, which are independent draws. ``unparsed``: answers
-    in which no label could be read; they count as wrong.
+    in which no label could be read; they count as wrong. ``variant`` and ``how`` are those of the exam, in a learner's
+    rows too, which reads no text.
     """
 
     kind: Literal["model", "learner"]
     name: str
     function_class: str
     dimensions: int
+    variant: str
+    how: str
     shown: int
     functions: int
     accuracy: float
@@ -159,7 +162,8 @@ def evaluate_engine(
 
     Args:
         answers: a ``.jsonl`` file that keeps the answers as they come, so that a call that was stopped goes on where it
-            was. Without one, an endpoint's request cache saves what was paid for.
+            was. It knows a model by the engine's name, so another model needs another name (or file). Without a file,
+            an endpoint's request cache saves what was paid for.
         progress: is told how many questions are done.
 
     Raises ``EngineError`` where requests failed; those that were answered are kept.
@@ -208,6 +212,8 @@ def _row(
         name=name,
         function_class=exam.function_class.name,
         dimensions=exam.function_class.dimensions,
+        variant=exam.asking.variant,
+        how=exam.asking.how,
         shown=shown,
         functions=len(right),
         accuracy=interval.estimate,
