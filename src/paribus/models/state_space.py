@@ -47,10 +47,16 @@ class DSS(Mixer):
         return self._out(long_convolution(x_BTD, self.filters(x_BTD.shape[1])), x_BTD)
 
     def filters(self, length: int) -> Tensor:
-        """The convolution that the state space is, (T, D)."""
+        """The convolution that the state space is, (T, D).
+
+        Powers of exp(d a) up to T are products of two among 2 sqrt(T) of them, and the sum over n a matrix product.
+        """
         exponent_DN, readout_DN = self._discrete()
-        times = torch.arange(length, device=exponent_DN.device)
-        return (readout_DN * (times[:, None, None] * exponent_DN).exp()).sum(-1).real
+        size = math.isqrt(length - 1) + 1
+        times = torch.arange(size, device=exponent_DN.device)
+        few_DSN = (times[:, None] * exponent_DN[:, None]).exp()
+        far_DSN = (size * times[:, None] * exponent_DN[:, None]).exp() * readout_DN[:, None]
+        return (far_DSN @ few_DSN.transpose(1, 2)).real.flatten(1)[:, :length].T
 
     def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
         """Zeros (B, D, N, 2)."""
