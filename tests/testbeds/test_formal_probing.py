@@ -1,6 +1,7 @@
 """Probing a formal task: what is compared is equal but for what is named, and the facts beside it are right."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from paribus.testbeds.fitting import logits_on
 from paribus.testbeds.formal.probing import FormalProbe, StateFacts, config_for, probe, task_at
 from paribus.testbeds.formal.scoring import length_scores
 from paribus.testbeds.formal.tasks import TASKS, parse_task
+from paribus.training.results import StepReport
 from paribus.training.settings import TrainSettings
 
 TASK = parse_task("index-lookup", length=4, symbols=3, max_length=6)
@@ -18,9 +20,14 @@ SMALL = {"hidden_size": 8, "num_attention_heads": 2}
 
 
 def small_probe(mixer: str = "attention", **changes) -> FormalProbe:
-    settings = TrainSettings(steps=2, batch_size=4, learning_rate=1.0)
-    given = {"rates": [1e-2, 1e-3], "seeds": [3, 4], "sizes": [6, 4, 2], "sequences": 16}
-    return FormalProbe(TASK, config_for(TASK, [6], mixer=mixer, **SMALL), settings, **{**given, **changes})
+    given = {
+        "settings": TrainSettings(steps=2, batch_size=4, learning_rate=1.0),
+        "rates": [1e-2, 1e-3],
+        "seeds": [3, 4],
+        "sizes": [6, 4, 2],
+        "sequences": 16,
+    }
+    return FormalProbe(TASK, config_for(TASK, [6], mixer=mixer, **SMALL), **{**given, **changes})
 
 
 def test_the_vocabulary_reaches_over_all_test_sizes() -> None:
@@ -59,6 +66,23 @@ def test_a_probe_has_a_row_a_seed_and_size_and_repeats_itself() -> None:
     assert [(row.seed, row.size) for row in result.rows] == [(seed, size) for seed in (3, 4) for size in (4, 6, 2)]
     assert {row.learning_rate for row in result.rows} == {result.learning_rate} and result.edge
     assert set(result.models) == {3, 4} and result.rows == probe(small_probe()).rows
+
+
+@pytest.mark.parametrize("stopped_in", [(1, 3), (2, 2)])
+def test_a_stopped_probe_goes_on_to_the_same_rows(tmp_path: Path, stopped_in: tuple[int, int]) -> None:
+    settings = TrainSettings(steps=4, batch_size=4, learning_rate=1.0, checkpoint_every=1)
+    what = small_probe(settings=settings, checkpoints=tmp_path / "checkpoints")
+
+    def stopping(run: int, report: StepReport) -> None:
+        if (run, report.step) == stopped_in:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        probe(what, on_step=stopping)
+    told = []
+    resumed = probe(what, on_step=lambda run, report: told.append((run, report.step)))
+    assert told[0] == stopped_in
+    assert resumed.rows == probe(small_probe(settings=settings)).rows
 
 
 def test_one_rate_has_no_edge() -> None:

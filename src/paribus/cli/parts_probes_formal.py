@@ -71,7 +71,8 @@ def formal(
     Example: paribus probe formal --task index-lookup --length 20 --test-lengths 40 --architecture lstm --out probed
              paribus probe formal --task equality --length 6 --construction --out checked
 
-    Makes rows.jsonl (a row a seed and size) and run.json. A training that was stopped begins anew.
+    Makes rows.jsonl (a row a seed and size) and run.json. Stopped trainings go on from their last checkpoint when the
+    same command is given again.
     """
     prepare(threads, device)
     from paribus.testbeds.formal.probing import FormalProbe, config_for, task_at
@@ -89,7 +90,13 @@ def formal(
     what = FormalProbe(
         chosen,
         config_for(chosen, sizes, **shape, num_attention_heads=heads, state_size=state_size),
-        TrainSettings(steps=steps, batch_size=batch_size, learning_rate=rates[0], warmup_steps=steps // 20),
+        TrainSettings(
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=rates[0],
+            warmup_steps=steps // 20,
+            checkpoint_every=max(1, steps // 10),
+        ),
         rates,
         whole_numbers(seeds, "--seeds"),
         sizes,
@@ -97,6 +104,7 @@ def formal(
         stop_at,
         sequences,
         device,
+        out / "checkpoints",
     )
     _train(what, out)
 
@@ -111,6 +119,7 @@ def parse_settings(given: list[str] | None) -> dict[str, str]:
 
 
 def _train(what: "FormalProbe", out: Path) -> None:
+    import shutil
     from dataclasses import asdict
 
     from paribus.cli.parts_progress import Steps, say
@@ -127,6 +136,7 @@ def _train(what: "FormalProbe", out: Path) -> None:
     with Steps("training", what.runs * most, "step") as show:
         result = probe(what, on_step=lambda number, step: show(number * most + step.step, loss=step.loss))
     write_records(out / "rows.jsonl", result.rows)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
     found = {"learning_rate": result.learning_rate, "edge": result.edge, "learned": result.successes}
     cost = {"steps": sum(row.steps for row in result.rows if row.size == what.task.size)}
     run.finish(cost=cost, results=found | {"state": asdict(result.state)})

@@ -107,7 +107,7 @@ def sweep(
 
     Everything but the rate is equal: weights at the start, batches, steps, schedule. ``score(model)`` is called in
     evaluation mode and should look at rows of its own, not at those of the final comparison. ``options`` are the
-    keyword arguments of ``fit_sampled``.
+    keyword arguments of ``fit_sampled``; every rate has its own folder in a ``checkpoint_dir``.
 
     Raises ``ConfigError`` when no rate is given or one twice, and ``Divergence`` when none kept the loss finite.
     """
@@ -136,6 +136,8 @@ def _tried(
 ) -> "TrainResult | None":
     from paribus.training.results import Divergence
 
+    if options.get("checkpoint_dir") is not None:
+        options = {**options, "checkpoint_dir": options["checkpoint_dir"] / f"rate-{settings.learning_rate:g}"}
     try:
         return fit_sampled(build(settings.seed), sampler, data_hash, objective, settings, **options)
     except Divergence:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paribus.errors import ConfigError
@@ -197,6 +198,8 @@ class FormalProbe:
     learned_at  strict accuracy from which a run has learned its task
     stop_at     strict accuracy over the last steps' batches at which training ends early (0: never)
     sequences   tested at each size
+    checkpoints folder for those of the trainings (None: none are kept); with ``settings.checkpoint_every`` a probe that
+                was stopped and is run again goes on where it was, to the same rows
     """
 
     task: FormalTask
@@ -209,6 +212,7 @@ class FormalProbe:
     stop_at: float = 0.999
     sequences: int = 512
     device: str = "cpu"
+    checkpoints: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -270,8 +274,8 @@ class _Training:
         """Every rate with the first seed."""
         from paribus.testbeds.fitting import sweep
 
-        settings = self._settings(self.what.seeds[0])
-        return sweep(self._build, *self.fixed, settings, self.what.rates, self._score, **self.options)
+        settings, options = self._settings(self.what.seeds[0]), self._options(self.what.seeds[0])
+        return sweep(self._build, *self.fixed, settings, self.what.rates, self._score, **options)
 
     def run(self, seed: int, rate: float) -> TrainResult | None:
         """Another seed at a rate; None if its loss stopped being finite."""
@@ -280,7 +284,7 @@ class _Training:
 
         settings = self._settings(seed).model_copy(update={"learning_rate": rate})
         try:
-            return fit_sampled(self._build(seed), *self.fixed, settings, **self.options)
+            return fit_sampled(self._build(seed), *self.fixed, settings, **self._options(seed))
         except Divergence:
             return None
 
@@ -292,6 +296,10 @@ class _Training:
         self.begun += 1
         torch.manual_seed(seed)
         return SequenceForPrediction(self.what.config)
+
+    def _options(self, seed: int) -> dict[str, Any]:
+        folder = self.what.checkpoints
+        return self.options | {"checkpoint_dir": None if folder is None else folder / f"seed-{seed}"}
 
     def _settings(self, seed: int) -> TrainSettings:
         return self.what.settings.model_copy(update={"seed": seed})
