@@ -1,9 +1,9 @@
 """What attention heads do with a prompt: heads that find the nearest neighbour, and induction heads.
 
 Both scores are the share of its attention that a head spends, from a point, on the labels of the earlier points it
-should copy from (ICL-Discrete, on pre-trained models; induction heads: Olsson et al. 2022). Attention comes as models of
-transformers give it with ``output_attentions=True``: one ``(B, H, 2m, 2m)`` tensor a layer, rows summing to one, over
-the encoded prompt (point i at 2i, its label at 2i + 1).
+should copy from (ICL-Discrete, on pre-trained models; induction heads: Olsson et al. 2022). Attention comes as models
+of transformers give it with ``output_attentions=True``: one ``(B, H, 2m, 2m)`` tensor a layer, rows summing to one,
+over the encoded prompt (point i at 2i, its label at 2i + 1).
 """
 
 from collections.abc import Sequence

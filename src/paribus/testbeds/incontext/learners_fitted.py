@@ -1,6 +1,7 @@
 """Linear learners fitted anew on every prefix by coordinate descent: Lasso, and the separator of largest margin.
 
-All prefixes of all prompts are solved side by side, one coordinate at a time, until none moves any more.
+All prefixes of all prompts are solved side by side, one coordinate at a time. Each stops when it no longer moves, so
+that no answer depends on how long other prefixes take.
 """
 
 from dataclasses import dataclass
@@ -47,21 +48,23 @@ class Lasso:
     def fit(self, x: Tensor, y: Tensor) -> Tensor:
         """Weights for every prefix: points ``(B, m, n)`` and labels ``(B, m)`` to ``(B, m, n)``."""
         products, slopes = _prefix_moments(x, y)
-        weights = torch.zeros_like(slopes)
+        weights, moving = torch.zeros_like(slopes), torch.ones_like(y)
         for _ in range(self.sweeps):
-            if self._sweep(weights, products, slopes) <= self.tolerance:
+            moving *= self._sweep(weights, products, slopes, moving) > self.tolerance
+            if not moving.any():
                 return weights
         raise ConfigError(f"Lasso still moves after {self.sweeps} sweeps at alpha={self.alpha}; raise one of them.")
 
-    def _sweep(self, weights: Tensor, products: Tensor, slopes: Tensor) -> float:
-        """Minimise over one weight after another, in place; the largest change. Points of +-1 have unit moments."""
-        largest = 0.0
+    def _sweep(self, weights: Tensor, products: Tensor, slopes: Tensor, moving: Tensor) -> Tensor:
+        """Minimise over one weight after another, in place; the largest change of each prefix, ``(B, m)``."""
+        largest = torch.zeros_like(moving)
         for k in range(weights.shape[-1]):
+            # Points of +-1 have second moments of 1, so the minimum is one step away.
             moved = softshrink(weights[..., k] + slopes[..., k], self.alpha)
-            change = moved - weights[..., k]
-            weights[..., k] = moved
+            change = (moved - weights[..., k]) * moving
+            weights[..., k] += change
             slopes.addcmul_(products[:, :, k], change[..., None], value=-1.0)
-            largest = max(largest, float(change.abs().max()))
+            torch.maximum(largest, change.abs(), out=largest)
         return largest
 
 
@@ -92,24 +95,25 @@ class MaxMargin:
     def fit(self, x: Tensor, y: Tensor) -> Tensor:
         """Weights for every prefix: points ``(B, m, d)`` and labels ``(B, m)`` to ``(B, m, d)``."""
         labelled = x * y[..., None]
-        weights = torch.zeros_like(x)
+        weights, moving = torch.zeros_like(x), torch.ones_like(y)
         duals = x.new_zeros((*y.shape, y.shape[1]))
         for _ in range(self.passes):
-            if self._pass(labelled, weights, duals) <= self.tolerance:
+            moving *= self._pass(labelled, weights, duals, moving) > self.tolerance
+            if not moving.any():
                 break
         return weights
 
-    def _pass(self, labelled: Tensor, weights: Tensor, duals: Tensor) -> float:
-        """Move the dual variable of one point after another, for all longer prefixes at once; the largest change."""
-        largest, square = 0.0, labelled.shape[-1]
+    def _pass(self, labelled: Tensor, weights: Tensor, duals: Tensor, moving: Tensor) -> Tensor:
+        """Move the dual variable of one point after another, for all longer prefixes; their largest changes."""
+        largest, square = torch.zeros_like(moving), labelled.shape[-1]
         for j in range(labelled.shape[1] - 1):
             point, later = labelled[:, j, :, None], weights[:, j + 1 :]
             dual = duals[:, j + 1 :, j]
             moved = (dual + (1 - (later @ point).squeeze(-1)) / square).clamp_(0, self.cost)
-            change = moved - dual
-            dual.copy_(moved)
+            change = (moved - dual) * moving[:, j + 1 :]
+            dual += change
             later += change[..., None] * point.mT
-            largest = max(largest, float(change.abs().max()))
+            largest[:, j + 1 :] = torch.maximum(largest[:, j + 1 :], change.abs())
         return largest
 
 
