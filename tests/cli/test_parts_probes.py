@@ -63,13 +63,11 @@ def test_words_to_choose_from_are_those_of_the_parts() -> None:
     from paribus.cli.parts_probes_formal import formal
     from paribus.models.sequence_shape import MIXERS
     from paribus.testbeds.incontext.direct import How
-    from paribus.testbeds.incontext.probing import LEARNERS
     from paribus.testbeds.incontext.textual import Variant
 
     assert get_args(get_type_hints(formal)["architecture"]) == MIXERS
     assert get_args(get_type_hints(incontext)["variant"]) == get_args(Variant)
     assert get_args(get_type_hints(incontext)["how"]) == get_args(How)
-    assert all(name in call("probe", "incontext", "--help").stdout for name in LEARNERS)
 
 
 def test_the_stand_in_gets_the_learners_numbers(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ def incontext(
         typer.Option(help="Let the model write the label, or take the likelier of 0 and 1 (small models)."),
     ] = "generate",
     learners: Annotated[
-        str, typer.Option(metavar="NAMES", help="Learners to ask the same: null, 1-nn, 3-nn, averaging.")
-    ] = "null,1-nn,3-nn,averaging",
+        str,
+        typer.Option(metavar="NAMES", help="Learners to ask the same, such as 1-nn; best: what none can beat; all."),
+    ] = "null,1-nn,3-nn,averaging,best",
     paper_densities: Annotated[
         bool,
         typer.Option("--paper-densities", help="As few variables in use as in trained models, also up to 7 bits."),
@@ -94,7 +95,7 @@ def incontext(
         paper_densities=paper_densities,
         settings=parse_settings(setting),
     )
-    beside = learners_named(_names(learners))
+    beside = learners_named(_names(learners), [exam.function_class for exam in sat])
     choice = EngineChoice(
         model or "offline 1-NN",
         name_of(model, name) if model else "offline 1-NN",

@@ -9,17 +9,8 @@ from paribus.errors import ConfigError
 from paribus.testbeds.incontext.classes import CLASSES, parse_class
 from paribus.testbeds.incontext.direct import Asking, Exam
 from paribus.testbeds.incontext.function_class import FunctionClass
-from paribus.testbeds.incontext.learner import Learner, Null
-from paribus.testbeds.incontext.learners_linear import Averaging
-from paribus.testbeds.incontext.learners_neighbours import NearestNeighbours
-
-LEARNERS: Mapping[str, Callable[[], Learner]] = {
-    "null": Null,
-    "1-nn": NearestNeighbours,
-    "3-nn": lambda: NearestNeighbours(3),
-    "averaging": Averaging,
-}
-"""The learners that are asked beside a model by name: the paper's, for any class."""
+from paribus.testbeds.incontext.learner import Learner
+from paribus.testbeds.incontext.learners import learners_for, optimal_for
 
 
 def exams(
@@ -53,11 +44,23 @@ def exams(
     return [Exam.of(function_class, asking, functions=functions, seed=seed) for function_class in chosen]
 
 
-def learners_named(names: Iterable[str]) -> Callable[[FunctionClass], list[Learner]]:
-    """The learners of some names, for any class. Raises ``ConfigError`` for an unknown name."""
-    made = []
-    for name in names:
-        if name.lower() not in LEARNERS:
-            raise ConfigError(f"There is no learner {name!r}; take of {', '.join(LEARNERS)}.")
-        made.append(LEARNERS[name.lower()]())
-    return lambda function_class: made
+def learners_named(
+    names: Sequence[str], function_classes: Iterable[FunctionClass]
+) -> Callable[[FunctionClass], list[Learner]]:
+    """For each class those of its learners (``learners_for``) that are named, in any case of letters.
+
+    "all" are all of a class; "best" is the one that nothing beats, where it can be computed. A learner that only some
+    of the classes have is asked about those. Raises ``ConfigError`` for a name that none of the classes has.
+    """
+    wanted = {name.lower() for name in names}
+    known = {learner.name.lower(): learner.name for one in function_classes for learner in learners_for(one)}
+    unknown = [name for name in names if name.lower() not in {*known, "all", "best"}]
+    if unknown:
+        raise ConfigError(f"There is no learner {unknown[0]!r}; take of {', '.join(known.values())}, best, all.")
+
+    def chosen(function_class: FunctionClass) -> list[Learner]:
+        found = [one for one in learners_for(function_class) if wanted & {"all", one.name.lower()}]
+        best = optimal_for(function_class) if "best" in wanted else None
+        return list({one.name: one for one in [*found, *([best] if best else [])]}.values())
+
+    return chosen
