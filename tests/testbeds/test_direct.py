@@ -101,6 +101,18 @@ def test_exams_of_one_class_are_told_apart_by_how_they_are_put() -> None:
     assert puts == [("basic", "generate"), ("steps", "generate"), ("basic", "logprobs")]
 
 
+def test_exams_may_share_questions() -> None:
+    """Few prompts of one bit are alike, also where what is right differs."""
+    sat = [exam(points=2, every=1, functions=3), exam(points=2, every=1, functions=3)]
+    found = evaluate_engine(nearest_neighbour_engine(), sat)
+    assert len(found.answers) == 6 and found.rows[0] == found.rows[1]
+    tiny = [
+        Exam.of(parse_class("majority", dimensions=1, points=2), Asking(every=1), functions=8, seed=s) for s in (0, 1)
+    ]
+    apart = [evaluate_engine(nearest_neighbour_engine(), one).rows for one in tiny]
+    assert evaluate_engine(nearest_neighbour_engine(), tiny).rows == [*apart[0], *apart[1]]
+
+
 def test_taught_prompts_can_be_asked() -> None:
     task = parse_class("conjunction", dimensions=3, points=8)
     taught = Exam.of(task, Asking(every=7), functions=10, draws={"teaching": 1.0})

@@ -184,13 +184,13 @@ def _listed(exams: Exam | Sequence[Exam]) -> Sequence[Exam]:
 
 
 def model_rows(name: str, exam: Exam, answers: Sequence[DirectAnswer]) -> list[DirectRow]:
-    """Accuracy after each number of examples; an answer without a label is wrong."""
-    by_shown: dict[int, list[DirectAnswer]] = {}
-    for answer in answers:
-        by_shown.setdefault(answer.shown, []).append(answer)
+    """Accuracy after each number of examples, from answers in the order of the questions; none read is wrong."""
+    said: dict[int, list[tuple[int | None, int]]] = {}
+    for question, answer in zip(exam.questions, answers, strict=True):
+        said.setdefault(question.shown, []).append((answer.said, question.label))
     return [
-        _row("model", name, exam, shown, [row.said == row.label for row in some], sum(row.said is None for row in some))
-        for shown, some in sorted(by_shown.items())
+        _row("model", name, exam, shown, [bit == label for bit, label in some], sum(bit is None for bit, _ in some))
+        for shown, some in said.items()
     ]
 
 
@@ -231,9 +231,10 @@ def _answered(engine: Engine, items: Sequence[Item], path: Path, progress: Calla
     file = GrowingFile(path, DirectAnswer, lambda row: row.id)
     if path.exists():
         file.add(read_records(path, DirectAnswer))
+    asked = list({_key(engine, item): item for item in items}.values())  # exams may share a question
     failures = fill(
         file,
-        items,
+        asked,
         lambda item: [_key(engine, item)],
         lambda some: _ask(engine, some),
         size=AT_ONCE,
@@ -242,7 +243,7 @@ def _answered(engine: Engine, items: Sequence[Item], path: Path, progress: Calla
     )
     if failures:
         raise EngineError(
-            f"{len(failures)} of {len(items)} requests to {engine.name} failed; the first said: {failures[0][1]} Ask "
+            f"{len(failures)} of {len(asked)} requests to {engine.name} failed; the first said: {failures[0][1]} Ask "
             "again: answers that arrived are kept in the answers' file, or in the engine's request cache."
         )
     file.finish(list(file.rows))

@@ -37,8 +37,8 @@ def exams(
         )
     made = [
         parse_class(name, dimensions=size, points=examples + 1, **(settings or {}))
-        for name in classes
-        for size in dimensions
+        for name in dict.fromkeys(classes)
+        for size in dict.fromkeys(dimensions)
     ]
     chosen = made if paper_densities else [function_class.llm() for function_class in made]
     return [Exam.of(function_class, asking, functions=functions, seed=seed) for function_class in chosen]
