@@ -55,6 +55,11 @@ def test_tasks_without_a_ceiling_have_none() -> None:
     assert StateFacts.of(task, config_for(task, [], mixer="lstm", **SMALL).shape).ceiling is None
 
 
+def test_a_task_without_a_closed_form_has_no_bound() -> None:
+    task = parse_task("nearest-neighbour", points=4, dimension=3, margin=1.5)
+    assert StateFacts.of(task, config_for(task, [], mixer="gru", **SMALL).shape).needed is None
+
+
 def test_positions_reach_the_longest_test() -> None:
     assert config_for(TASK, [6, 2], mixer="attention", **SMALL).max_positions == 7
 

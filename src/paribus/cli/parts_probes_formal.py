@@ -182,12 +182,13 @@ def _show(what: "FormalProbe", result: "FormalResult") -> None:
 
 
 def _state(state: "StateFacts") -> str:
+    needed = "an unknown number of" if state.needed is None else f"{state.needed:,}"
     if not state.binds:
-        return f"keeps the whole past ({state.numbers:,} numbers); the bound of {state.needed:,} bits does not bind it"
+        return (
+            f"keeps the whole past ({state.numbers:,} numbers); no bound on states binds it ({needed} bits for others)"
+        )
     ceiling = "" if state.ceiling is None else f"; that allows a token accuracy of {state.ceiling:.1%} at most"
-    return (
-        f"state {state.numbers:,} numbers, {state.bits:,} bits of float32; exact solvers need {state.needed:,}{ceiling}"
-    )
+    return f"state {state.numbers:,} numbers, {state.bits:,} bits of float32; exact solvers need {needed}{ceiling}"
 
 
 def _check(task: "FormalTask", sizes: Sequence[int], samples: int, out: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paribus.errors import ConfigError
 from paribus.records.schema import Record
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from paribus.testbeds.formal.task import Batch
     from paribus.training.results import StepReport, TrainResult
     from paribus.training.settings import TrainSettings
+
+Number = TypeVar("Number", int, float)
 
 CHOICE_SEED, TEST_SEED = 10**6, 10**6 + 1
 """Of the sequences that choose the learning rate, and of those that are reported; no training stream uses them."""
@@ -67,14 +69,14 @@ class StateFacts:
     """What an architecture carries over a cut after a whole sequence, and what the task needs.
 
     numbers    the state has after ``task.tokens`` tokens; ``bits`` of them at 32 a number
-    needed     bits of every exact recurrent solver
+    needed     bits that every exact recurrent solver has; None where the task has no closed form for it
     binds      whether that bound speaks of this architecture; it does not where the state grows with the past
     ceiling    the best token accuracy that ``bits`` allow, where it has a closed form
     """
 
     numbers: int
     bits: int
-    needed: int
+    needed: int | None
     binds: bool
     ceiling: float | None
 
@@ -84,15 +86,16 @@ class StateFacts:
         from paribus.models.sequence_shape import GROWING
 
         bits, binds = shape.state_bits(task.tokens), shape.mixer not in GROWING
-        return cls(shape.state_numbers(task.tokens), bits, recurrent_bits(task), binds, _ceiling(task, bits, binds))
+        needed = _known(lambda: recurrent_bits(task))
+        ceiling = _known(lambda: task_ceiling(task, bits)) if binds else None
+        return cls(shape.state_numbers(task.tokens), bits, needed, binds, ceiling)
 
 
-def _ceiling(task: FormalTask, bits: int, binds: bool) -> float | None:
-    if not binds:
-        return None
+def _known(bound: Callable[[], Number]) -> Number | None:
+    """A bound, or None where the task has no closed form for it."""
     try:
-        return task_ceiling(task, bits)
-    except ConfigError:  # answers that are no stored items have no such ceiling
+        return bound()
+    except ConfigError:
         return None
 
 
