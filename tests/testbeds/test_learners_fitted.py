@@ -97,8 +97,8 @@ def test_lasso_meets_the_conditions_of_its_minimum():
 
 
 def test_lasso_says_when_it_does_not_settle():
-    with pytest.raises(ConfigError, match="1 sweeps"):
-        Lasso(0.01, sweeps=1).predict(prompts_of("halfspace", 2, dimensions=8, points=20))
+    with pytest.raises(ConfigError, match="1 moves"):
+        Lasso(0.01, moves=1).predict(prompts_of("halfspace", 2, dimensions=8, points=20))
     with pytest.raises(ConfigError, match="alpha is 0"):
         Lasso(0)
 
@@ -109,7 +109,7 @@ def test_the_margin_is_that_of_a_support_vector_machine(cost):
 
     prompts = prompts_of("majority", 3, dimensions=5, points=24)
     x, y = with_intercept(prompts.x.double(), True), prompts.y.double()
-    weights = MaxMargin(cost, tolerance=1e-9, passes=20_000).fit(x, y)
+    weights = MaxMargin(cost, tolerance=1e-9, moves=100_000).fit(x, y)
     for b in range(3):
         for i in (8, 16, 23):
             if len(set(prompts.y[b, :i].tolist())) < 2:
@@ -126,8 +126,8 @@ def test_a_halfspace_that_separates_is_found_wherever_a_linear_program_finds_one
     rng = np.random.default_rng(0)
     x = rng.choice([-1, 1], (12, 14, 4))
     y = np.where(rng.random((12, 14)) < 0.2, -1, 1) * np.where(x.sum(-1) > 0, 1, -1)
-    points, labels = with_intercept(torch.tensor(x).float(), True), torch.tensor(y).float()
-    weights = MaxMargin(passes=2_000).fit(points, labels)
+    points, labels = with_intercept(torch.tensor(x).double(), True), torch.tensor(y).double()
+    weights = MaxMargin(moves=5_000).fit(points, labels)
     separable = []
     for b in range(12):
         for i in range(1, 14):

@@ -13,8 +13,8 @@ from paribus.testbeds.incontext.learners_networks import TrainedNetwork
 from paribus.testbeds.incontext.prompts import Prompts
 
 SMALL = {
-    "dnf": {"dimensions": 3},
-    "cnf": {"dimensions": 3},
+    "dnf": {"dimensions": 2},
+    "cnf": {"dimensions": 2},
     "nearest_neighbour": {"dimensions": 5, "start": 6},
     "sparse_disjunction": {"dimensions": 8},
     "halfspace": {"dimensions": 4},

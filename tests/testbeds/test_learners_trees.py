@@ -100,9 +100,7 @@ def test_boosting_is_scikit_learns_where_ties_cannot_matter():
     scores = BoostedTrees(rounds=10, depth=2, rate=0.3, penalty=0.0).predict(prompts)
     for b in range(4):
         for i in (20, 39):
-            oracle = GradientBoostingRegressor(
-                n_estimators=10, max_depth=2, learning_rate=0.3, criterion="squared_error"
-            )
+            oracle = GradientBoostingRegressor(n_estimators=10, max_depth=2, learning_rate=0.3)
             oracle.fit(x[b, :i], y[b, :i])
             assert scores[b, i].item() == pytest.approx(oracle.predict(x[b, i : i + 1])[0], abs=1e-3)
 

@@ -102,10 +102,21 @@ def _shared_vote(likeness: Tensor, y: Tensor, k: int) -> Tensor:
     """Points closer than the k-th have a whole vote; those at its distance share the rest."""
     m = likeness.shape[-1]
     voters = torch.arange(m, device=y.device).clamp(max=k)
-    ranked = likeness.topk(k, dim=-1).values if k > 1 else likeness.amax(-1, keepdim=True)
-    limit = ranked.gather(-1, (voters - 1).clamp(min=0)[None, :, None].expand(len(y), m, 1))
-    closer, tied = (likeness > limit).float(), (likeness == limit).float()
-    tied[:, 0] = 0.0
-    rest = (voters - closer.sum(-1)) / tied.sum(-1).clamp(min=1)
-    labels = y[:, :, None]
-    return ((closer @ labels).squeeze(-1) + rest * (tied @ labels).squeeze(-1)) / voters.clamp(min=1)
+    limit = _kth_likeness(likeness, voters, k)
+    # Sum of labels and number of points at once.
+    labels = torch.stack([y, torch.ones_like(y)], -1)
+    tied_sum, tied = ((likeness == limit).float() @ labels).unbind(-1)
+    # Before the first point everything is tied at no likeness at all.
+    tied_sum[:, 0] = 0.0
+    if k == 1:
+        return tied_sum / tied
+    closer_sum, closer = ((likeness > limit).float() @ labels).unbind(-1)
+    return (closer_sum + (voters - closer) / tied * tied_sum) / voters.clamp(min=1)
+
+
+def _kth_likeness(likeness: Tensor, voters: Tensor, k: int) -> Tensor:
+    """Likeness of the last voter at every position, ``(B, m, 1)``: the k-th largest, or the least of fewer."""
+    if k == 1:
+        return likeness.amax(-1, keepdim=True)
+    ranked = likeness.topk(k, dim=-1).values
+    return ranked.gather(-1, (voters - 1).clamp(min=0)[None, :, None].expand(len(ranked), -1, 1))
