@@ -76,6 +76,7 @@ def by_hand(function_class: FunctionClass, prompts: Prompts, noise: float = 0.0)
         ("disjunction", {"dimensions": 2, "density": 0.6}),
         ("conjunction", {"dimensions": 3, "monotone": True, "forcing": 0.5}),
         ("sparse_disjunction", {"dimensions": 4, "size": 2}),
+        ("conjunction", {"dimensions": 3, "forcing": 1.0}),
         ("dnf", {"dimensions": 2, "terms": 2}),
         ("cnf", {"dimensions": 2, "terms": 2, "forced_term": "point"}),
     ],
@@ -146,8 +147,9 @@ def test_how_prompts_are_grouped_changes_nothing(noise, monkeypatch):
     torch.testing.assert_close(Bayes(function_class, label_noise=noise).predict(prompts), together, atol=1e-5, rtol=0)
 
 
-def test_the_points_of_a_teaching_sequence_are_no_evidence():
-    function_class = parse_class("conjunction", dimensions=4, points=8)
+@pytest.mark.parametrize("forcing", [0.3, 1.0])
+def test_the_points_of_a_teaching_sequence_are_no_evidence(forcing):
+    function_class = parse_class("conjunction", dimensions=4, points=8, forcing=forcing)
     prompts = sampled(function_class, 40, teaching=1.0)
     vote = Bayes(function_class, point_evidence=False).predict(prompts)
     scores = Bayes(function_class).predict(prompts)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from paribus.errors import ConfigError
+from paribus.testbeds.incontext.classes import parse_class
+from paribus.testbeds.incontext.curves import accuracy, where
 from paribus.testbeds.incontext.learner import GUESS, Null, correct
 from paribus.testbeds.incontext.learners_neighbours import NearestNeighbours, ambiguous, nearest_points
 from paribus.testbeds.incontext.prompts import Prompts
@@ -92,6 +94,24 @@ def test_nearest_points_and_ambiguity_agree_with_a_loop():
             assert nearest[b, i].nonzero().flatten().tolist() == best
             assert bool(split[b, i]) == (len({prompts.y[b, j].item() for j in best}) == 2)
     assert 0.2 < split.float().mean() < 0.8
+
+
+def test_a_third_of_the_nearest_neighbour_task_is_decided_by_the_rule_for_ties():
+    """Share of queries with nearest points that disagree, and accuracies of the rules, as measured independently."""
+    prompts = parse_class("nearest_neighbour").sample(300, torch.Generator().manual_seed(0))
+    asked = (torch.arange(100) >= 30).expand_as(prompts.y)
+    split = ambiguous(prompts)
+    assert split[asked].float().mean().item() == pytest.approx(0.32, abs=0.02)
+    rules = {
+        "earliest": NearestNeighbours(ties="earliest"),
+        "shared": NearestNeighbours(),
+        "abstaining": NearestNeighbours(released=True),
+    }
+    right = {name: where(correct(rule.predict(prompts), prompts), asked) for name, rule in rules.items()}
+    assert accuracy(right["earliest"]) == 1
+    assert accuracy(right["abstaining"]) == pytest.approx(0.82, abs=0.02)
+    assert accuracy(where(right["shared"], ~split)) == 1
+    assert 0.55 < accuracy(where(right["shared"], split)) < 0.7
 
 
 def test_the_null_learner_is_right_as_often_as_its_label_occurs():

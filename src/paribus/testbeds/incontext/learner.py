@@ -2,7 +2,8 @@
 
 Learners are the yardsticks of ICL-Discrete (section 2, "baselines"): a model that only matches nearest neighbours has
 learned little, one that matches the exact learner of its class has learned all there is. All of them answer every
-position of every prompt at once, and never look at a later point or at the label they predict.
+position of every prompt at once, and never look at a later point or at the label they predict. They work on prompts
+where they were drawn, on the CPU.
 
 Shapes: B prompts, m points, n dimensions.
 """

@@ -99,7 +99,7 @@ class Bayes:
         before = torch.cat([evidence[:, :, None], known[:, :, :-1]], 2)
         if self.point_evidence and hasattr(self.function_class, "forcing"):
             points = point_evidence(self.function_class, functions, seen).view_as(before)
-            points = points.mul_(torch.arange(block.start, block.stop) >= taught[:, None]).cumsum(2)
+            points = points.masked_fill_(torch.arange(block.start, block.stop) < taught[:, None], 0.0).cumsum(2)
             before, known = before + points, known.add_(points)
         _refuse_contradictions(known[:, :, -1], self.function_class)
         return _weighted_mean(before, values), known[:, :, -1]
