@@ -68,7 +68,7 @@ def off_target_mass(
         weights = scores.softmax(dim=-1, dtype=torch.promote_types(dtype, torch.float32)).double()
         # Summing what is off target instead of 1 - target keeps masses far below the rounding of 1.
         blocks.append(weights.scatter(1, targets_N[rows, None], 0.0).sum(dim=1))
-    return torch.cat(blocks).nan_to_num(nan=1.0)
+    return torch.cat(blocks).nan_to_num(nan=1.0).clamp(max=1.0)
 
 
 def certify_code(

@@ -34,18 +34,19 @@ from paribus.testbeds.formal.constructions.wiring import Stream, blank_model, wi
 from paribus.testbeds.formal.dyck import BoundedDyck
 
 Stack = tuple[int, ...]
-_MOST_UNITS = 8192
+MOST_UNITS = 2048
+"""One-hot units up to which ``dyck_one_hot`` builds: its square matrix has 4 million entries there."""
 
 
-def dyck_one_hot(task: BoundedDyck) -> Construction:
+def dyck_one_hot(task: BoundedDyck, *, dtype: torch.dtype = torch.float32) -> Construction:
     """|states| * 2k units for |states| = (k^(D+1) - 1) / (k - 1) + 1, all 0 or 1, exactly one of them 1.
 
-    Raises ``ConfigError`` above 8192 units.
+    Raises ``ConfigError`` above ``MOST_UNITS`` units.
     """
+    units = one_hot_units(task)
+    if units > MOST_UNITS:
+        raise ConfigError(f"{task.name} has {units} one-hot units, above {MOST_UNITS}; use dyck_compact.")
     states = [stack for depth in range(task.depth + 1) for stack in product(range(task.pairs), repeat=depth)]
-    units = (len(states) + 1) * 2 * task.pairs
-    if units > _MOST_UNITS:
-        raise ConfigError(f"{task.name} has {units} one-hot units, above {_MOST_UNITS}; use dyck_compact.")
     after_U = torch.tensor(_successors(task, states))
     before_U = torch.arange(len(states) + 1).repeat_interleave(2 * task.pairs)
     token_U = torch.arange(2 * task.pairs).repeat(len(states) + 1)
@@ -55,7 +56,7 @@ def dyck_one_hot(task: BoundedDyck) -> Construction:
     from_empty_U = before_U == 0
     recurrent_UU[from_empty_U] -= 1
     tokens_VU = (torch.arange(2 * task.pairs)[:, None] == token_U).double() - 1 + from_empty_U.double()
-    model = _recurrent(task, units, tokens_VU, recurrent_UU, torch.zeros(units))
+    model = _recurrent(task, recurrent_UU, torch.zeros(units), dtype)
     answers_SO = torch.stack([_answers(task, stack) for stack in [*states, None]])
     wire_ends(model, tokens_VD=tokens_VU, head_OD=answers_SO[after_U].T)
     return Construction(
@@ -67,7 +68,12 @@ def dyck_one_hot(task: BoundedDyck) -> Construction:
     )
 
 
-def dyck_compact(task: BoundedDyck) -> Construction:
+def one_hot_units(task: BoundedDyck) -> int:
+    """States, the sink among them, times tokens."""
+    return (sum(task.pairs**depth for depth in range(task.depth + 1)) + 1) * 2 * task.pairs
+
+
+def dyck_compact(task: BoundedDyck, *, dtype: torch.dtype = torch.float32) -> Construction:
     """(2D - 1)(1 + digits) + 2 digits + 4 units for digits = ceil(log2 k), at least 1: O(D log k), for any length."""
     digits = code_digits(task.pairs)
     moved = (task.depth - 1) * (1 + digits)
@@ -79,7 +85,7 @@ def dyck_compact(task: BoundedDyck) -> Construction:
     tokens_VU = _compact_tokens(task, units)
     recurrent_UU = _compact_recurrence(units, slots, lost_1U)
     offset_U = units.rows(1, pushed=-1.0, popped=-1.0, overflow=-1.0, extra=-1.0, lost=torch.tensor([0.0, -1.0]))[0]
-    model = _recurrent(task, units.width, tokens_VU, recurrent_UU, offset_U)
+    model = _recurrent(task, recurrent_UU, offset_U, dtype)
     read_OU, offset_O = _compact_answers(task, slots, lost_1U)
     wire_ends(model, tokens_VD=tokens_VU, head_OD=read_OU, head_offset_O=offset_O)
     return Construction(
@@ -115,12 +121,11 @@ def _answers(task: BoundedDyck, stack: Stack | None) -> Tensor:
     return 2 * torch.tensor([*opens, *closes, stack == ()], dtype=torch.float64) - 1
 
 
-def _recurrent(
-    task: BoundedDyck, units: int, tokens_VU: Tensor, recurrent_UU: Tensor, offset_U: Tensor
-) -> SequenceForPrediction:
+def _recurrent(task: BoundedDyck, recurrent_UU: Tensor, offset_U: Tensor, dtype: torch.dtype) -> SequenceForPrediction:
     """A plain Elman net with the given weights; the caller wires its ends."""
-    plain = {"mixer": "elman", "residual": False, "ffn_size": 0, "positions": "none"}
-    model = blank_model(task, Stream(units=units), **plain)
+    plain: dict[str, Any] = {"mixer": "elman", "residual": False, "ffn_size": 0, "positions": "none"}
+    units = len(recurrent_UU)
+    model = blank_model(task, Stream(units=units), dtype=dtype, **plain)
     net: Any = model.model.layers[0].mixer.net
     with torch.no_grad():
         net.weight_ih_l0.copy_(torch.eye(units))

@@ -33,7 +33,13 @@ LETTERS = ("onehot", "binary")
 
 
 def index_lookup(
-    task: IndexLookup, *, code: str = "sign", letters: str = "onehot", leak: float = 0.01, causal: bool = True
+    task: IndexLookup,
+    *,
+    code: str = "sign",
+    letters: str = "onehot",
+    leak: float = 0.01,
+    causal: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Construction:
     """One layer, one head, width symbols + 2 * code width ("onehot") or log2(symbols) + 2 * code width ("binary").
 
@@ -54,6 +60,7 @@ def index_lookup(
         ffn_size=(2 if letters == "onehot" else 4) * letters_SV.shape[1],
         max_positions=task.positions + 1,
         causal=causal,
+        dtype=dtype,
     )
     tokens_VD = torch.cat(
         (stream.rows(task.symbols, symbol=letters_SV), stream.rows(task.positions, query=position_code.queries_NK))

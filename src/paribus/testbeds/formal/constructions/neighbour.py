@@ -36,7 +36,12 @@ from paribus.testbeds.formal.task import FormalTask
 
 
 def nearest_neighbour(
-    task: NearestNeighbour, *, code: str = "sign", leak: float = 0.01, causal: bool = True
+    task: NearestNeighbour,
+    *,
+    code: str = "sign",
+    leak: float = 0.01,
+    causal: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Construction:
     """Width 2 dimension + 4 + code width; no feed-forward nets.
 
@@ -47,7 +52,7 @@ def nearest_neighbour(
     margin, step = _margins(task)
     position_code = make_code(code, task.points, unit=True)
     stream = _stream(position_code, point=task.dimension, label=1)
-    model = _blank(task, stream, causal)
+    model = _blank(task, stream, causal, dtype)
     positions_TD = _positions(task.tokens, stream, position_code, margin, step)
     read_ED = torch.cat((stream.rows(task.dimension, point=torch.eye(task.dimension)), stream.rows(1, label=1.0)))
     head_OD = torch.cat((stream.rows(1, label=-1.0), stream.rows(1, label=1.0)))
@@ -64,7 +69,12 @@ def nearest_neighbour(
 
 
 def associative_recall(
-    task: AssociativeRecall, *, code: str = "sign", leak: float = 0.01, causal: bool = True
+    task: AssociativeRecall,
+    *,
+    code: str = "sign",
+    leak: float = 0.01,
+    causal: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Construction:
     """Keys and values as +-1 digits: width 2 log2(keys) + log2(values) + 3 + code width; no feed-forward nets.
 
@@ -73,7 +83,7 @@ def associative_recall(
     keys_VK, values_VK = _letters(task)
     position_code = make_code(code, task.pairs, unit=True)
     stream = _stream(position_code, point=keys_VK.shape[1], label=values_VK.shape[1])
-    model = _blank(task, stream, causal)
+    model = _blank(task, stream, causal, dtype)
     margin = 2 / keys_VK.shape[1]  # two keys differ in a digit
     positions_TD = _positions(task.tokens, stream, position_code, margin, step=0.0)
     tokens_VD = stream.rows(task.vocabulary, point=keys_VK, label=values_VK)
@@ -126,10 +136,17 @@ def _stream(code: PositionCode, *, point: int, label: int) -> Stream:
     return Stream(point=point, label=label, copied=point, first=1, second=1, lowered=1, code=code.width)
 
 
-def _blank(task: FormalTask, stream: Stream, causal: bool) -> SequenceForPrediction:
+def _blank(task: FormalTask, stream: Stream, causal: bool, dtype: torch.dtype) -> SequenceForPrediction:
     head = max(stream.size("code"), stream.size("point"), stream.size("label")) + 1
     return blank_model(
-        task, stream, num_hidden_layers=2, head_dim=head, ffn_size=0, max_positions=task.tokens, causal=causal
+        task,
+        stream,
+        num_hidden_layers=2,
+        head_dim=head,
+        ffn_size=0,
+        max_positions=task.tokens,
+        causal=causal,
+        dtype=dtype,
     )
 
 

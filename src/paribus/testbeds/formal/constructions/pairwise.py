@@ -45,6 +45,7 @@ UNEQUAL: Pairs = frozenset({(0, 1), (1, 0)})
 BOTH: Pairs = frozenset({(1, 1)})
 
 Gather = Literal["mean", "sharp"]
+GATHERS: tuple[Gather, ...] = ("mean", "sharp")
 _SIGNAL = 4.0  # a violation weighs this many times all other tokens together in the sharp variant
 _STREAM = {"bit": 1, "is_y": 1, "is_cls": 1, "fetched": 1, "violation": 1}
 
@@ -70,6 +71,7 @@ def no_violation(
     slack: float = 0.05,
     attend: bool = True,
     compare: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Construction:
     """Answers yes iff there is no place i with (x_i, y_i) in ``violating``; width 5 + code width.
 
@@ -87,6 +89,7 @@ def no_violation(
         ffn_size=len(violating),
         max_positions=task.tokens,
         causal=causal,
+        dtype=dtype,
     )
     _wire_ends(model, stream, position_code, _threshold(task, gather, slack))
     if attend:
@@ -126,8 +129,8 @@ def _threshold(task: PairwiseTask, gather: Gather, slack: float) -> float:
 def _check(violating: Pairs, gather: str, slack: float) -> None:
     if not violating or any(bit not in (0, 1) for pair in violating for bit in pair):
         raise ConfigError(f"The predicate {sorted(violating)} must name pairs of bits, at least one, like (0, 1).")
-    if gather not in ("mean", "sharp"):
-        raise ConfigError(f"Unknown gathering {gather!r}; choose mean or sharp.")
+    if gather not in GATHERS:
+        raise ConfigError(f"Unknown gathering {gather!r}; choose {' or '.join(GATHERS)}.")
     if not 0 < slack < 0.1:
         raise ConfigError(f"slack {slack} is not between 0 and 0.1; a larger one drowns the violation.")
 

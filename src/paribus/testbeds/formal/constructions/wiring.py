@@ -48,9 +48,14 @@ class Stream:
         return matrix
 
 
-def blank_model(task: FormalTask, stream: Stream, **shape: Any) -> SequenceForPrediction:
-    """A model for ``task`` of the width of ``stream`` without norms, every weight 0; attention has one head, no biases
-    and no scale of its own (temperatures are in the weights). ``shape``: further fields of ``SequenceConfig``."""
+def blank_model(
+    task: FormalTask, stream: Stream, *, dtype: torch.dtype = torch.float32, **shape: Any
+) -> SequenceForPrediction:
+    """A model for ``task`` of the width of ``stream`` without norms, every weight 0.
+
+    Attention has one head, no biases and no scale of its own (temperatures are in the weights). ``shape``: further
+    fields of ``SequenceConfig``.
+    """
     settings: dict[str, Any] = {
         "vocab_size": task.vocab_size,
         "input_size": task.input_size,
@@ -63,11 +68,11 @@ def blank_model(task: FormalTask, stream: Stream, **shape: Any) -> SequenceForPr
         "attention_bias": False,
         "attn_implementation": "eager",  # rounds where the certificates do
     }
-    model = SequenceForPrediction(SequenceConfig(**settings | shape))
+    model: SequenceForPrediction = SequenceForPrediction(SequenceConfig(**settings | shape))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    return model.eval()
+    return model.to(dtype).eval()  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -1,0 +1,43 @@
+"""Which constructions there are for a task."""
+
+from __future__ import annotations
+
+import torch
+
+from paribus.errors import ConfigError
+from paribus.testbeds.formal.constructions import dyck, lookup, neighbour, pairwise
+from paribus.testbeds.formal.constructions.construction import Construction
+from paribus.testbeds.formal.dyck import BoundedDyck
+from paribus.testbeds.formal.index_lookup import IndexLookup
+from paribus.testbeds.formal.neighbour import NearestNeighbour
+from paribus.testbeds.formal.pairwise import Disjointness, Equality
+from paribus.testbeds.formal.recall import AssociativeRecall
+from paribus.testbeds.formal.task import FormalTask
+from paribus.testbeds.formal.tasks import TASKS
+
+
+def constructions_for(task: FormalTask, *, dtype: torch.dtype = torch.float32) -> list[Construction]:
+    """Every construction for a task that is worth a row of a table, the paper's own form first.
+
+    The one-hot net of a Dyck language is left out where it is too large. Raises ``ConfigError`` for a task without a
+    construction, and for a nearest-neighbour task without a margin.
+    """
+    match task:
+        case IndexLookup():
+            forms = (("sign", "onehot"), ("binary", "onehot"), ("binary", "binary"), ("quadratic", "onehot"))
+            return [lookup.index_lookup(task, code=code, letters=letters, dtype=dtype) for code, letters in forms]
+        case Equality() | Disjointness():
+            predicate = pairwise.UNEQUAL if isinstance(task, Equality) else pairwise.BOTH
+            return [
+                pairwise.no_violation(task, predicate, name=task.task, code=code, gather=gather, dtype=dtype)
+                for code in ("sign", "binary")
+                for gather in pairwise.GATHERS
+            ]
+        case NearestNeighbour():
+            return [neighbour.nearest_neighbour(task, code=code, dtype=dtype) for code in ("sign", "binary")]
+        case AssociativeRecall():
+            return [neighbour.associative_recall(task, code=code, dtype=dtype) for code in ("sign", "binary")]
+        case BoundedDyck():
+            small = dyck.one_hot_units(task) <= dyck.MOST_UNITS
+            return [build(task, dtype=dtype) for build in (dyck.dyck_one_hot,) * small + (dyck.dyck_compact,)]
+    raise ConfigError(f"There is no construction for {task.name}; take one of {', '.join(TASKS)}.")
