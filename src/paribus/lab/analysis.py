@@ -162,7 +162,8 @@ def _table(tables: Mapping[str, Table], arm: str, seed: int) -> Table:
 
 
 def _by_language(grid: Grid, config: AnalysisConfig, name: str) -> dict[str, Estimate]:
-    found = {lang: estimate(grid.select(lang), config, f"{name}/{lang}") for lang in sorted(set(grid.languages))}
+    languages = sorted(set(grid.languages) - {""})  # an item outside of every language has none
+    found = {lang: estimate(grid.select(lang), config, f"{name}/{lang}") for lang in languages}
     return {lang: value for lang, value in found.items() if value is not None}
 
 

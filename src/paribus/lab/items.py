@@ -2,8 +2,8 @@
 
 Each evaluation artifact holds ``items.jsonl`` with rows ``{"measure", "item", "cluster", "language", "value"}`` (and
 optionally ``"group"``). ``item`` names a question in a language; ``cluster`` names what is not independent (the
-question in all its languages). A null ``value`` means that the item could not be scored; it is left out of pairs and
-counted.
+question in all its languages); ``language`` is empty where there is none (a string of brackets). A null ``value`` means
+that the item could not be scored; it is left out of pairs and counted.
 """
 
 import json

@@ -56,11 +56,13 @@ CATALOGUE: tuple[Entry, ...] = (
         "separations",
         "Which tasks can a small Transformer represent and a small recurrent model not, and the other way round?",
         "Separations of Transformers and Recurrent Architectures (arXiv 2406.09347)",
+        "paribus.studies.separations",
     ),
     Entry(
         "icl-discrete",
         "Which discrete functions are learned in context, by which architecture, and how close to the best learner?",
         "In-Context Learning of Discrete Functions (arXiv 2310.03016)",
+        "paribus.studies.icl_discrete",
     ),
     Entry(
         "reward-critiques",
