@@ -15,16 +15,7 @@ from paribus.records.schema import Record
 from paribus.testbeds.formal.bounds import recurrent_bits, task_ceiling
 from paribus.testbeds.formal.scoring import LengthScore, length_scores
 from paribus.testbeds.formal.task import FormalTask
-from paribus.testbeds.formal.tasks import (
-    TASKS,
-    AssociativeRecall,
-    BoundedDyck,
-    Disjointness,
-    Equality,
-    IndexLookup,
-    NearestNeighbour,
-    parse_task,
-)
+from paribus.testbeds.formal.tasks import TASKS, parse_task
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +23,6 @@ if TYPE_CHECKING:
     from paribus.models.sequence_config import SequenceConfig
     from paribus.models.sequence_shape import SequenceShape
     from paribus.testbeds.fitting import Sweep
-    from paribus.testbeds.formal.constructions.construction import Construction
     from paribus.testbeds.formal.task import Batch
     from paribus.training.results import StepReport, TrainResult
     from paribus.training.settings import TrainSettings
@@ -128,12 +118,13 @@ def verify_constructions(task: FormalTask, sizes: Sequence[int] = (), *, samples
 
     Raises ``ConfigError`` for a task or a size that has no construction.
     """
+    from paribus.testbeds.formal.constructions.catalogue import constructions_for
     from paribus.testbeds.formal.constructions.construction import certify
     from paribus.testbeds.formal.constructions.verifying import verify
 
     rows = []
     for size in dict.fromkeys([task.size, *sizes]):
-        for built in _constructions(task.at(size)):
+        for built in constructions_for(task.at(size)):
             checked, certificate = verify(built, samples=samples), certify(built)
             found = {
                 "checked": checked.checked,
@@ -146,25 +137,6 @@ def verify_constructions(task: FormalTask, sizes: Sequence[int] = (), *, samples
             }
             rows.append(VerifiedRow.model_validate(built.row() | found))
     return rows
-
-
-def _constructions(task: FormalTask) -> list[Construction]:
-    from paribus.testbeds.formal.constructions import dyck, lookup, neighbour, pairwise
-
-    match task:
-        case IndexLookup():
-            return [lookup.index_lookup(task, code=code) for code in ("sign", "binary")]
-        case Equality():
-            return [pairwise.equality(task, gather=gather) for gather in ("mean", "sharp")]
-        case Disjointness():
-            return [pairwise.disjointness(task, gather=gather) for gather in ("mean", "sharp")]
-        case NearestNeighbour():
-            return [neighbour.nearest_neighbour(task)]
-        case AssociativeRecall():
-            return [neighbour.associative_recall(task)]
-        case BoundedDyck():
-            return [dyck.dyck_one_hot(task), dyck.dyck_compact(task)]
-    raise ConfigError(f"There is no construction for {task.name}; take one of {', '.join(TASKS)}.")
 
 
 def task_at(name: str, size: int | None, test_sizes: Sequence[int], **settings: Any) -> FormalTask:
