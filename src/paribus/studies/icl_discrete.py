@@ -119,6 +119,7 @@ def _panels(settings: IclDiscrete, steps: Steps, runs: Runs, examined: Mapping[s
         taught=settings.teaching.name,
         first={name: steps.known(name) for name in classes},
         asked=settings.direct.classes,
+        near=settings.equivalence,
     )
     by_key = {
         f"{output.removeprefix('evaluation-')}/{arm}@{seed}": handle

@@ -64,6 +64,7 @@ class Steps:
             name=name,
             dimensions=dimensions,
             points=points,
+            longest=self.longest(name),
             settings=settings.get(name, {}),
             draws=Draws(**{"label_noise": noise, "pool": pool, **draws}),
         )
@@ -71,6 +72,10 @@ class Steps:
     def known(self, name: ClassName) -> int:
         """Points of a prompt whose labels follow no rule yet."""
         return max(1, round(self.s.known * self.s.sizes(name)[1])) if name == "nearest_neighbour" else 0
+
+    def longest(self, name: ClassName) -> int:
+        """Points of the longest test prompts."""
+        return round(self.s.longest * self.s.sizes(name)[1])
 
     def network(self, architecture: Architecture, name: ClassName) -> Network:
         """An architecture's network for a class, with as many parameters as the Transformer has."""
@@ -173,7 +178,7 @@ class Steps:
         }
 
     def examination(self, name: ClassName) -> ExaminePromptsConfig:
-        """Test prompts of a class: plain, with points shifted, with noisy labels; and taught ones where it is taught.
+        """Test prompts of a class: plain, with points shifted, with noisy labels, longer; and taught ones.
 
         Functions of a trained pool are left out at test.
         """
@@ -191,7 +196,10 @@ class Steps:
             measured["taught"] = f"{name}_taught"
         return ExaminePromptsConfig(
             problem=self.problem(name),
-            kinds=tuple(Kind(name=kind, draws=draws) for kind, draws in kinds.items()),
+            kinds=(
+                *(Kind(name=kind, draws=draws) for kind, draws in kinds.items()),
+                Kind(name="longer prompts", draws=Draws(**held_out), points=self.longest(name)),
+            ),
             measured=measured,
             prompts=self.s.prompts,
             first=self.known(name),

@@ -101,7 +101,8 @@ class IclDiscrete(Settings):
     a sparse parity. ``width``, ``layers``, ``heads``: of the Transformer; the other architectures have as many layers,
     and as many parameters by their feed-forward width. ``learners``: arms that are rules; ``trained_network`` takes
     minutes. ``label_noise``, ``pool``: of training prompts (0 = none; a fresh function per prompt).
-    ``bit_probability``: of +1 in the shifted test prompts. ``equivalence``: accuracy within which two arms count as
+    ``bit_probability``: of +1 in the shifted test prompts; ``longest``: points of the longer ones, as a multiple of
+    those of training. ``equivalence``: accuracy within which two arms count as
     equal. ``together``: train the seeds of an arm as one batched model where that is faster (on a GPU).
     """
 
@@ -126,6 +127,7 @@ class IclDiscrete(Settings):
     label_noise: float = Field(default=0.0, ge=0.0, lt=0.5)
     pool: int = Field(default=0, ge=0)
     bit_probability: float = Field(default=0.7, ge=0.0, le=1.0)
+    longest: float = Field(default=1.5, ge=1.0)
     teaching: Teaching = Teaching()
     body: Body = Body()
     direct: Direct = Direct()

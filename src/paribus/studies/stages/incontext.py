@@ -35,10 +35,11 @@ Answers = Callable[["Prompts", Draws], "Tensor"]
 
 
 class Kind(StageConfig):
-    """A kind of test prompts: its name on charts, and how they are drawn."""
+    """A kind of test prompts: its name on charts, how they are drawn, and their points (0 = as in training)."""
 
     name: str
     draws: Draws
+    points: int = 0
 
 
 class ExaminePromptsConfig(StageConfig):
@@ -118,11 +119,14 @@ def _examine(config: ExaminePromptsConfig, answers: Answers, out: Path) -> None:
 
 
 def test_prompts(config: ExaminePromptsConfig, kind: Kind) -> "Prompts":
-    """The test prompts of a kind; functions and points of all kinds come from the same numbers."""
+    """The test prompts of a kind; the functions of all kinds come from the same numbers."""
     import torch
 
+    function_class = config.problem.function_class()
     generator = torch.Generator().manual_seed(TEST_SEED)
-    return config.problem.prompts(config.prompts, generator, **kind.draws.model_dump())
+    return function_class.at(kind.points or config.problem.points).sample(
+        config.prompts, generator, **kind.draws.model_dump()
+    )
 
 
 def _outcomes(config: ExaminePromptsConfig, scores: "Tensor", prompts: "Prompts") -> "Tensor":

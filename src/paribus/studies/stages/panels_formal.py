@@ -40,6 +40,7 @@ class FormalPanelsConfig(StageConfig):
 
 
 Folders = Mapping[str, Path]
+CONTROL = "without_first_layer"
 
 
 @stage(version="1")
@@ -86,6 +87,11 @@ class _Drawer:
     def learned(self) -> Iterator[tuple[PanelArm, str]]:
         """Of those, the ones that were trained."""
         return ((arm, problem) for arm, problem in self.pairs() if problem in arm.networks)
+
+    def by_problem(self) -> list[tuple[PanelArm, str]]:
+        """The same, problem by problem."""
+        order = list(self.config.problems)
+        return sorted(self.learned(), key=lambda pair: order.index(pair[1]))
 
     def interval(self, arm: PanelArm, problem: str, measure: str = "accuracy") -> Any:
         """Mean over seeds and test sequences, with its interval."""
@@ -134,7 +140,7 @@ class _Drawer:
                 "the share of seeds (Wilson). A rate at the edge says that a wider sweep may do better. What "
                 "was not solved was not learned within this budget."
             ),
-            rows=tuple(self._seed_row(arm, problem) for arm, problem in self.learned()),
+            rows=tuple(self._seed_row(arm, problem) for arm, problem in self.by_problem()),
         )
 
     def _seed_row(self, arm: PanelArm, problem: str) -> dict[str, Any]:
@@ -247,7 +253,7 @@ class _Drawer:
     def sizes(self) -> Panel:
         """What every network has and carries."""
         rows = []
-        for arm, problem in self.learned():
+        for arm, problem in self.by_problem():
             given = self.config.problems[problem]
             shape = arm.networks[problem].shape(given)
             rows.append(
@@ -284,7 +290,7 @@ class _Drawer:
         for arm, problem in self.pairs():
             given = self.config.problems[problem]
             sizes = self._tested(arm, problem)
-            if len(sizes) < 2 or arm.name != arm.of:
+            if len(sizes) < 2 or arm.name != arm.of or arm.name == CONTROL:
                 continue
             for size in sizes:
                 y = fmean(self.by_seed(arm, problem, size))

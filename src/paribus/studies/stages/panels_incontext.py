@@ -25,7 +25,8 @@ class PanelArm(StageConfig):
 
 
 class PromptPanelsConfig(StageConfig):
-    """Arms in the study's order, classes by name, seeds, the taught class, and classes asked about in text."""
+    """Arms in the study's order, classes by name, seeds, the taught class, classes asked about in text; ``near``:
+    accuracy within which a run counts as near the best learner."""
 
     arms: tuple[PanelArm, ...]
     problems: dict[str, PromptProblem]
@@ -33,9 +34,19 @@ class PromptPanelsConfig(StageConfig):
     taught: str
     first: dict[str, int]
     asked: tuple[str, ...]
+    near: float
 
 
 Folders = Mapping[str, Path]
+SHORT = {"nearest_neighbour": "1-NN", "three_neighbours": "3-NN", "trained_network": "network", "null": "one label"}
+"""Names of learners on charts, where there is little room."""
+
+
+def shown(arm: str) -> str:
+    """An arm's name on charts."""
+    return SHORT.get(arm, arm)
+
+
 REACHED = (0.9, 0.95, 0.99)
 
 
@@ -58,6 +69,7 @@ def prompt_panels(
         *drawer.teaching(),
         drawer.ambiguity(),
         drawer.robustness(),
+        drawer.lengths(),
         _answers(config, asked),
         drawer.heads(),
         drawer.seeds(),
@@ -109,11 +121,11 @@ class _Drawer:
         for arm, name in self.pairs("trained", "learner"):
             if arm.kind == "learner":
                 rows += [
-                    {"x": row["x"], "y": row["y"], "series": arm.name, "facet": name, "role": "reference"}
+                    {"x": row["x"], "y": row["y"], "series": shown(arm.name), "facet": name, "role": "reference"}
                     for row in self.mean_curve(arm, name, "plain")
                 ]
                 continue
-            rows += [{**row, "series": arm.name, "facet": name} for row in self.mean_curve(arm, name, "plain")]
+            rows += [{**row, "series": shown(arm.name), "facet": name} for row in self.mean_curve(arm, name, "plain")]
         return Panel(
             id="curves",
             kind="lines",
@@ -187,7 +199,7 @@ class _Drawer:
                 role = "reference" if arm.kind == "learner" else ""
                 curve = self.mean_curve(arm, name, kind)
                 rows += [
-                    {"x": row["x"], "y": row["y"], "series": arm.name, "facet": f"{kind} prompts", "role": role}
+                    {"x": row["x"], "y": row["y"], "series": shown(arm.name), "facet": f"{kind} prompts", "role": role}
                     for row in curve
                 ]
             table.append({"arm": arm.name} | self._spoilt(arm, name))
@@ -255,6 +267,28 @@ class _Drawer:
             rows=tuple(rows),
         )
 
+    def lengths(self) -> Panel:
+        """Accuracy with more examples than any prompt of training had."""
+        rows: list[dict[str, Any]] = []
+        for arm, name in self.pairs("trained", "learner"):
+            role = "reference" if arm.kind == "learner" else ""
+            curve = self.mean_curve(arm, name, "longer prompts")
+            rows += [
+                {"x": row["x"], "y": row["y"], "series": shown(arm.name), "facet": name, "role": role} for row in curve
+            ]
+        for name in dict.fromkeys(str(row["facet"]) for row in rows):
+            points = self.config.problems[name].points
+            rows.append({"x": points, "y": None, "series": "trained to", "facet": name, "role": "bound"})
+        return Panel(
+            id="lengths",
+            kind="lines",
+            title="More examples than in training",
+            caption="Means over seeds. A Transformer's positions beyond the line were never trained.",
+            rows=tuple(rows),
+            x_title="examples",
+            y_title="accuracy",
+        )
+
     def heads(self) -> Panel:
         """The highest scores of attention heads."""
         rows = []
@@ -294,6 +328,7 @@ class _Drawer:
                 {
                     "class": name,
                     "arm": arm.name,
+                    "near the best learner": self.near_best(name, late),
                     "accuracy, worst seed": min(late),
                     "accuracy, best seed": max(late),
                     "learning rate": f"{sweep['chosen']:g}",
@@ -307,11 +342,20 @@ class _Drawer:
             kind="table",
             title="Every seed",
             caption=(
-                "Accuracy over the last quarter of the examples, the worst and the best seed. A rate at the edge "
+                "Accuracy over the last quarter of the examples. Near the best learner: seeds within "
+                f"{self.config.near:.0%} of it on the same prompts. A rate at the edge "
                 "says that a wider sweep may do better; what was not learned was not learned within this budget."
             ),
             rows=tuple(sorted(rows, key=lambda row: list(self.config.problems).index(str(row["class"])))),
         )
+
+    def near_best(self, name: str, late: list[float]) -> str:
+        """How many seeds come near the best learner, where there is one."""
+        best = next((arm for arm, of in self.pairs("learner") if of == name and arm.name == "optimal"), None)
+        if best is None:
+            return ""
+        bar = self.late_of(best, name, self.config.seeds[0]) - self.config.near
+        return f"{sum(value >= bar for value in late)} of {len(late)}"
 
     def late_of(self, arm: PanelArm, name: str, seed: int) -> float:
         """One seed's accuracy over the last quarter."""
@@ -330,9 +374,9 @@ class _Drawer:
             }
             for points in zip(*curves.values(), strict=True):
                 point = {"x": points[0]["step"], "facet": name}
-                rows.append({**point, "y": fmean(p["accuracy"] for p in points), "series": arm.name})
+                rows.append({**point, "y": fmean(p["accuracy"] for p in points), "series": shown(arm.name)})
                 rows += [
-                    {**point, "y": p["accuracy"], "series": f"seed {seed}", "role": "run", "of": arm.name}
+                    {**point, "y": p["accuracy"], "series": f"seed {seed}", "role": "run", "of": shown(arm.name)}
                     for seed, p in zip(curves, points, strict=True)
                 ]
         return Panel(
@@ -417,7 +461,9 @@ def _answers(config: PromptPanelsConfig, asked: Folders) -> Panel:
         for row in read_rows(folder / DIRECT):
             band = {} if learner else {"low": row["low"], "high": row["high"]}
             role = "reference" if learner else ""
-            rows.append({"x": row["shown"], "y": row["accuracy"], "series": arm, "facet": name, "role": role, **band})
+            rows.append(
+                {"x": row["shown"], "y": row["accuracy"], "series": shown(arm), "facet": name, "role": role, **band}
+            )
     return Panel(
         id="asked",
         kind="lines",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
     from paribus.testbeds.incontext.function_class import FunctionClass
-    from paribus.testbeds.incontext.prompts import Prompts
 
     Sampler = Callable[[int, torch.Generator], Mapping[str, torch.Tensor]]
 
@@ -69,12 +68,14 @@ class Draws(StageConfig):
 
 
 class PromptProblem(StageConfig):
-    """Functions of a class to be learned in context. ``dimensions`` and ``points`` None = the paper's for the class."""
+    """Functions of a class to be learned in context: the class with its settings, points of a training prompt, points
+    of the longest prompt that is tested (tables of positions must reach them), and how training prompts are drawn."""
 
     kind: Literal["prompts"] = "prompts"
     name: str
     dimensions: int
     points: int
+    longest: int = 0
     settings: dict[str, float] = Field(default_factory=dict)
     draws: Draws = Draws()
 
@@ -86,7 +87,7 @@ class PromptProblem(StageConfig):
     @property
     def reach(self) -> int:
         """Vectors of the longest prompt that is tested."""
-        return self.tokens
+        return 2 * max(self.points, self.longest)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -104,10 +105,6 @@ class PromptProblem(StageConfig):
 
         whole = {name: int(value) if value == int(value) else value for name, value in self.settings.items()}
         return parse_class(self.name, dimensions=self.dimensions, points=self.points, **whole)
-
-    def prompts(self, count: int, generator: "torch.Generator", **draws: Any) -> "Prompts":
-        """Prompts as the problem's draws say, or otherwise where ``draws`` does."""
-        return self.function_class().sample(count, generator, **(self.draws.model_dump() | draws))
 
     def sampler(self) -> "Sampler":
         """Batches for training."""

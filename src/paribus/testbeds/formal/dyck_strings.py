@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -81,6 +80,8 @@ def near_miss(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch
 
 def blind_accuracy(length: int, pairs: int, depth: int) -> float:
     """Share of positions at which the likeliest vector of next characters, for that position alone, is right."""
+    import numpy as np
+
     reached_D = np.zeros(depth + 1)
     reached_D[0] = 1.0
     best = 0.0
@@ -92,7 +93,7 @@ def blind_accuracy(length: int, pairs: int, depth: int) -> float:
 
 
 def _one_step(reached_D: NDArray[np.float64], bound: int) -> NDArray[np.float64]:
-    after_D = np.zeros_like(reached_D)
+    after_D = 0.0 * reached_D
     for height, share in enumerate(reached_D):
         opens = 1.0 if height == 0 else 0.5 if height < bound else 0.0
         if opens and share:
@@ -104,6 +105,7 @@ def _one_step(reached_D: NDArray[np.float64], bound: int) -> NDArray[np.float64]
 
 def _walk(count: int, length: int, depth: int, generator: torch.Generator, *, climb: bool = False) -> torch.Tensor:
     """Which tokens (B, T) bool open. ``climb``: from a uniform moment each walk opens until it stands at depth + 1."""
+    import numpy as np
     import torch
 
     coins_TB = torch.randint(2, (length, count), generator=generator, dtype=torch.uint8).numpy().view(bool)
@@ -132,6 +134,7 @@ def _typed(opens_BT: torch.Tensor, pairs: int, generator: torch.Generator) -> to
 
 def _paired(opens_BT: torch.Tensor) -> torch.Tensor:
     """Positions (B, T) in an order in which entries 2i and 2i + 1 are an opener and its closer."""
+    import numpy as np
     import torch
 
     length = opens_BT.shape[1]
