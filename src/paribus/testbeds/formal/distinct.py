@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
 
@@ -39,6 +37,7 @@ def _repeats(picked_BK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Entry and place are packed in one number, so one plain sort (numpy's, which is vectorised) puts equals side by side
     in the order of their places.
     """
+    import numpy as np
     import torch
 
     picks = picked_BK.shape[1]

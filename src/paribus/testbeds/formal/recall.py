@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from paribus.errors import ConfigError
@@ -106,6 +105,7 @@ class AssociativeRecall(FormalTask):
         An exponential race: each slot rings at a time that is exponential with its weight as rate, and the first P to
         ring, in their order, have the law of successive draws without replacement.
         """
+        import numpy as np
         import torch
 
         rates_S = torch.arange(1, self.slots + 1, dtype=torch.float32) ** (self.power - 1)
