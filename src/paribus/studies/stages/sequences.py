@@ -34,6 +34,8 @@ class SequenceRecipe(StageConfig):
         sweep_share: steps of a run of the sweep, as a share of ``steps``.
         choice: sequences by whose loss the rate is chosen.
         weight_decay: decoupled, matrices only. checkpoint_every: steps between two checkpoints (0 = none).
+        stop_at: accuracy over the last batches from which a run ends early (0 = never). Runs that end early have spent
+            less, and contrasts that are matched by examples then say so and decide nothing.
     """
 
     steps: int = Field(gt=0)
@@ -44,6 +46,7 @@ class SequenceRecipe(StageConfig):
     warmup: float = Field(default=0.05, ge=0.0, le=1.0)
     weight_decay: float = 0.0
     checkpoint_every: int = Field(default=0, ge=0)
+    stop_at: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @property
     def sweep_steps(self) -> int:
@@ -63,6 +66,16 @@ class SequenceRecipe(StageConfig):
             checkpoint_every=self.checkpoint_every,
             seed=seed,
         )
+
+
+def early_stop(config: "SequenceConfig") -> Any:
+    """The rule by which a run ends early, or None: whole sequences of a formal task, positions of a prompt."""
+    from paribus.training.results import Reached
+
+    if not config.recipe.stop_at:
+        return None
+    metric = "sequence_accuracy" if config.problem.kind == "formal" else "accuracy"
+    return Reached(at=config.recipe.stop_at, metric=metric)
 
 
 class SequenceConfig(StageConfig):
@@ -200,6 +213,7 @@ def _fit(network: Any, config: SequenceConfig, rate: float, seed: int) -> "Train
         config.data_hash,
         Labelled(config.problem.loss),
         recipe.settings(recipe.steps, rate, seed),
+        stop=early_stop(config),
         checkpoint_dir=context.scratch / "checkpoints" if recipe.checkpoint_every else None,
         on_step=lambda step: context.progress(step.step, step.total, tokens=step.tokens, loss=step.loss),
         device=context.device,
@@ -257,6 +271,7 @@ def train_seeds(config: SeedsConfig, sweep: Path, *, out: Path) -> None:
         recipe.settings(recipe.steps, rate, config.seeds[0]).model_copy(update={"checkpoint_every": 0}),
         config.seeds,
         together="auto",
+        stop=early_stop(config),
         on_step=lambda seed, step: context.progress(step.step, step.total, tokens=step.tokens, loss=step.loss),
         device=context.device,
     )
