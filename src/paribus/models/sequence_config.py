@@ -36,7 +36,7 @@ class SequenceConfig(PreTrainedConfig):
         Bhattamishra et al. 2023 (arXiv 2310.03016).
 
     ``initializer_range``: matrices start from N(0, initializer_range^2), except those whose papers ask for something
-    else; the mixers say which. None is one over the root of the width: at these widths the usual 0.02 makes the first
+    else; the mixers say which. 0 is one over the root of the width: at these widths the usual 0.02 makes the first
     hundreds of steps a crawl. Raises ``ModelError`` as ``SequenceShape`` does.
     """
 
@@ -64,7 +64,7 @@ class SequenceConfig(PreTrainedConfig):
     attention_scale: float | None = None
     attention_bias: bool = True
     linear_bias: bool = True
-    initializer_range: float | None = None
+    initializer_range: float = 0.0
     tie_word_embeddings: bool = False
     use_cache: bool = False
     pad_token_id: int | None = None
@@ -74,7 +74,7 @@ class SequenceConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.positions is None:
             self.positions = default_positions(self.mixer)
-        if self.initializer_range is None:
+        if not self.initializer_range:
             self.initializer_range = self.hidden_size**-0.5
         SequenceShape.of(self)
         super().__post_init__(**kwargs)
