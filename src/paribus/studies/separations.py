@@ -101,6 +101,7 @@ def _panels(settings: Separations, steps: Steps) -> Handle:
     ]
     config = FormalPanelsConfig(
         arms=(*arms, *written),
+        order=PROBLEMS,
         problems={name: steps.problem(name) for name in PROBLEMS},
         seeds=settings.seeds,
         solved=settings.solved,

@@ -16,6 +16,7 @@ from paribus.studies.stages.formal import DEPTHS, LENGTHS, OVERLAP, PRECISION, V
 from paribus.studies.stages.panels import pooled, summaries, write_panels
 from paribus.studies.stages.problems import FormalProblem, Network
 from paribus.studies.stages.sequences import SWEEP, TRAINING
+from paribus.testbeds.formal.tasks import BoundedDyck
 
 
 class PanelArm(StageConfig):
@@ -30,9 +31,10 @@ class PanelArm(StageConfig):
 
 
 class FormalPanelsConfig(StageConfig):
-    """Arms in the study's order, problems by name, seeds; ``solved``: accuracy from which a run solved its problem."""
+    """Arms and problems in the study's order, seeds; ``solved``: accuracy from which a run solved its problem."""
 
     arms: tuple[PanelArm, ...]
+    order: tuple[str, ...]
     problems: dict[str, FormalProblem]
     seeds: tuple[int, ...]
     solved: float
@@ -59,12 +61,12 @@ def formal_panels(
     panels = [
         drawer.matrix(),
         drawer.seeds(),
-        *drawer.widths(),
+        *drawer.widths(read_rows(verified / VERIFIED)),
         drawer.lengths(),
         drawer.courses(),
         *drawer.depths(),
         drawer.sizes(),
-        _bounds(config),
+        *_bounds(config),
         _verified(verified),
         _precision(verified),
         _overlap(overlaps),
@@ -90,8 +92,7 @@ class _Drawer:
 
     def by_problem(self) -> list[tuple[PanelArm, str]]:
         """The same, problem by problem."""
-        order = list(self.config.problems)
-        return sorted(self.learned(), key=lambda pair: order.index(pair[1]))
+        return sorted(self.learned(), key=lambda pair: self.config.order.index(pair[1]))
 
     def interval(self, arm: PanelArm, problem: str, measure: str = "accuracy") -> Any:
         """Mean over seeds and test sequences, with its interval."""
@@ -167,8 +168,9 @@ class _Drawer:
 
     # ---- Size and bound ----------------------------------------------------------------------------------------------
 
-    def widths(self) -> list[Panel]:
+    def widths(self, verified: Sequence[Mapping[str, Any]]) -> list[Panel]:
         """Accuracy against width with every bound and construction, a chart for each task; and against state bits."""
+        constructed = {row["task"]: row["width"] for row in reversed(verified)}
         return [
             Panel(
                 id="widths",
@@ -176,11 +178,11 @@ class _Drawer:
                 title="Accuracy against width, with what is proved",
                 caption=(
                     "Faint points: single seeds. Vertical lines: the least width of an exact recurrent net with fp32 "
-                    "numbers, of an exact one-layer Transformer where a bound is known, and the widths of the "
-                    "hand-written constructions. A bound speaks of exact answers in the worst case; left of it no net "
+                    "numbers, of an exact one-layer Transformer where a bound is known, and the width of the paper's "
+                    "own construction. A bound speaks of exact answers in the worst case; left of it no net "
                     "of its kind can be exact, right of it nothing is promised about learning."
                 ),
-                rows=tuple(row for problem in self.config.problems for row in self._width_rows(problem)),
+                rows=tuple(row for problem in self.config.order for row in self._width_rows(problem, constructed)),
                 x_title="width",
                 y_title="accuracy",
                 x_scale="log",
@@ -200,10 +202,10 @@ class _Drawer:
             ),
         ]
 
-    def _width_rows(self, problem: str) -> list[dict[str, Any]]:
-        rows = self._runs(problem, lambda arm: arm.width)
-        places = [(f"recurrent, {words}", width) for words, width in _recurrent_widths(self.config.problems[problem])]
-        places += _one_layer(self.config.problems[problem], self.config.heads)
+    def _width_rows(self, problem: str, constructed: Mapping[str, int]) -> list[dict[str, Any]]:
+        rows, given = self._runs(problem, lambda arm: arm.width), self.config.problems[problem]
+        places = [("recurrent, at least", _recurrent_width(given)), ("construction", constructed[given.task.name])]
+        places += _one_layer(given, self.config.heads)
         bounds = [{"x": width, "y": None, "series": name, "facet": problem, "role": "bound"} for name, width in places]
         return [*rows, *(bounds if rows else [])]
 
@@ -363,7 +365,7 @@ class _Drawer:
             Panel(
                 id="depths",
                 kind="heatmap",
-                title="Bounded Dyck: next characters by depth",
+                title="Bounded Dyck: accuracy of next characters by depth",
                 caption="Share of positions at which every next character is told rightly, by depth after the token.",
                 rows=tuple(rows),
                 x_title="depth",
@@ -376,10 +378,15 @@ class _Drawer:
 # ---- Theory ----------------------------------------------------------------------------------------------------------
 
 
-def _recurrent_widths(problem: FormalProblem) -> list[tuple[str, int]]:
+def _recurrent_width(problem: FormalProblem) -> int:
     from paribus.testbeds.formal.bounds import recurrent_width
 
-    return [("at least", recurrent_width(problem.task, 32))]
+    return recurrent_width(problem.task, 32)
+
+
+def _decided(task: Any) -> Any:
+    """The task as a question of yes and no: whoever tells the next characters of a Dyck string tells membership."""
+    return task.model_copy(update={"readout": "membership"}) if isinstance(task, BoundedDyck) else task
 
 
 def _one_layer(problem: FormalProblem, heads: int) -> list[tuple[str, int]]:
@@ -387,43 +394,50 @@ def _one_layer(problem: FormalProblem, heads: int) -> list[tuple[str, int]]:
     from paribus.testbeds.formal.bounds import one_layer_width
 
     try:
-        return [("one layer, at least", one_layer_width(problem.task, heads=heads, bits_per_number=32).width)]
+        return [("one layer, at least", one_layer_width(_decided(problem.task), heads=heads, bits_per_number=32).width)]
     except ConfigError:
         return []
 
 
-def _bounds(config: FormalPanelsConfig) -> Panel:
-    """What is proved of every task."""
+def _bounds(config: FormalPanelsConfig) -> list[Panel]:
+    """What is proved of every task, and what the proof assumes."""
     from paribus.testbeds.formal.bounds import one_layer_width, recurrent_bits, recurrent_width
 
-    rows = []
-    for name, problem in config.problems.items():
-        task = problem.task
+    rows, assumed = [], []
+    for name in config.order:
+        task = config.problems[name].task
         row: dict[str, Any] = {
             "task": name,
-            "setting": task.name,
             "bits of an exact recurrent state": recurrent_bits(task),
             "fp32 numbers": recurrent_width(task, 32),
             "bf16 numbers": recurrent_width(task, 16),
-            "one layer, width": None,
-            "assumes": "",
+            "width of one exact attention layer": None,
         }
         try:
-            bound = one_layer_width(task, heads=config.heads, bits_per_number=32)
-            row |= {"one layer, width": bound.width, "assumes": bound.assumes}
-        except ConfigError as error:
-            row["assumes"] = str(error)
+            bound = one_layer_width(_decided(task), heads=config.heads, bits_per_number=32)
+            row["width of one exact attention layer"] = bound.width
+            assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": bound.assumes})
+        except ConfigError:
+            assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": "no bound is known"})
         rows.append(row)
-    return Panel(
-        id="bounds",
-        kind="table",
-        title="What is proved: least sizes of exact solvers",
-        caption=(
-            "Worst case over inputs. Equality has a randomised protocol of few bits, so its one-layer bound says "
-            "nothing about the average input."
+    return [
+        Panel(
+            id="bounds",
+            kind="table",
+            title="What is proved: least sizes of exact solvers",
+            caption=(
+                "Worst case over inputs. Equality has a randomised protocol of few bits, so its one-layer bound says "
+                "nothing about the average input. Lookup has no bound on one layer: one of small width does it."
+            ),
+            rows=tuple(rows),
         ),
-        rows=tuple(rows),
-    )
+        Panel(
+            id="assumptions",
+            kind="table",
+            title="The tasks, and what both sides of a cut know",
+            rows=tuple(assumed),
+        ),
+    ]
 
 
 def _verified(folder: Path) -> Panel:

@@ -20,8 +20,8 @@ def constructions_for(task: FormalTask, *, dtype: torch.dtype = torch.float32) -
     """Every construction for a task that is worth a row of a table, the paper's own form first.
 
     Left out are the quadratic code, which float32 does not bear at larger sizes (see ``precision``), and the one-hot
-    net of a Dyck language where it is too large. Raises ``ConfigError`` for a task without a
-    construction, and for a nearest-neighbour task without a margin.
+    net of a Dyck language where it is too large. Raises ``ConfigError`` for a task without a construction, and for a
+    nearest-neighbour task without a margin.
     """
     match task:
         case IndexLookup():

@@ -65,9 +65,9 @@ def off_target_mass(
         scores = queries_NK[rows].to(dtype) @ keys_KS
         if visible_NS is not None:
             scores = scores.masked_fill(~visible_NS[rows], -torch.inf)
-        weights = scores.softmax(dim=-1, dtype=torch.promote_types(dtype, torch.float32)).double()
+        weights = scores.softmax(dim=-1, dtype=torch.promote_types(dtype, torch.float32))
         # Summing what is off target instead of 1 - target keeps masses far below the rounding of 1.
-        blocks.append(weights.scatter(1, targets_N[rows, None], 0.0).sum(dim=1))
+        blocks.append(weights.scatter_(1, targets_N[rows, None], 0.0).sum(dim=1, dtype=torch.float64))
     return torch.cat(blocks).nan_to_num(nan=1.0).clamp(max=1.0)
 
 
