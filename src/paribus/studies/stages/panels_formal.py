@@ -62,7 +62,7 @@ def formal_panels(
         drawer.matrix(),
         drawer.seeds(),
         *drawer.widths(read_rows(verified / VERIFIED)),
-        drawer.lengths(),
+        *drawer.lengths(),
         drawer.courses(),
         *drawer.depths(),
         drawer.sizes(),
@@ -239,7 +239,8 @@ class _Drawer:
         if not rows:
             return []
         needed = recurrent_bits(task)
-        curve = [needed * 2 ** (step / 4) for step in range(-16, 1)]
+        widest = max(row["x"] for row in rows)
+        curve = [*(needed * 2 ** (step / 4) for step in range(-16, 1)), *([widest] if widest > needed else [])]
         rows += [
             {"x": x, "y": task_ceiling(task, x), "series": "ceiling", "facet": problem, "role": "reference"}
             for x in curve
@@ -286,24 +287,26 @@ class _Drawer:
 
     # ---- Length, course, depth ---------------------------------------------------------------------------------------
 
-    def lengths(self) -> Panel:
-        """Accuracy at sizes beyond those of training."""
+    def lengths(self) -> list[Panel]:
+        """Accuracy at sizes beyond those of training, a chart a problem: their lengths have different scales."""
+        return [self._length_panel(problem) for problem in self.config.order]
+
+    def _length_panel(self, problem: str) -> Panel:
         rows: list[dict[str, Any]] = []
-        for arm, problem in self.pairs():
-            given = self.config.problems[problem]
-            sizes = self._tested(arm, problem)
-            if len(sizes) < 2 or arm.name != arm.of or arm.name == CONTROL:
+        for arm, name in self.pairs():
+            sizes = self._tested(arm, name)
+            if name != problem or len(sizes) < 2 or arm.name != arm.of or arm.name == CONTROL:
                 continue
             for size in sizes:
-                y = fmean(self.by_seed(arm, problem, size))
-                rows.append({"x": size, "y": y, "series": arm.name, "facet": problem})
+                rows.append({"x": size, "y": fmean(self.by_seed(arm, problem, size)), "series": arm.name})
                 rows += self._single_runs(arm, problem, size)
-            trained = {"x": given.task.size, "y": None, "series": "trained at", "facet": problem, "role": "bound"}
-            rows += [trained] if trained not in rows else []
+        if rows:
+            trained = self.config.problems[problem].task.size
+            rows.append({"x": trained, "y": None, "series": "trained at", "role": "bound"})
         return Panel(
-            id="lengths",
+            id=f"lengths-{problem}",
             kind="lines",
-            title="Other lengths than those of training",
+            title=f"Other lengths than those of training: {problem}",
             caption="All of a sequence right. Faint: single seeds. Positions beyond training have random codes.",
             rows=tuple(rows),
             x_title="length",
@@ -318,7 +321,7 @@ class _Drawer:
         if problem not in arm.networks:
             return []
         return [
-            {"x": size, "y": value, "series": f"seed {seed}", "facet": problem, "role": "run", "of": arm.name}
+            {"x": size, "y": value, "series": f"seed {seed}", "role": "run", "of": arm.name}
             for seed, value in zip(self.config.seeds, self.by_seed(arm, problem, size), strict=True)
         ]
 
