@@ -136,7 +136,7 @@ def _claims(s: Separations) -> list[Claim]:
             sentence="On bounded Dyck, recurrent nets of constant size beat a one-layer Transformer.",
             source=f"{PAPER}, abstract and figure 2",
             contrasts=tuple(f"{name} over one attention layer, Dyck" for name in nets),
-            scope_note="the bound on one layer binds far longer inputs only: here nothing forbids one layer to learn it",
+            scope_note="the bound on one layer binds far longer inputs only: nothing forbids one layer to learn it",
         ),
         Claim(
             id="depth",
