@@ -84,14 +84,21 @@ def examine_formal(config: ExamineConfig, model: Path, *, out: Path) -> Cost:
 
 def _examine(config: ExamineConfig, predict: Predict, out: Path) -> None:
     from paribus.testbeds.formal.dyck import BoundedDyck
-    from paribus.testbeds.formal.scoring import depth_accuracy, length_scores, score
+    from paribus.testbeds.formal.scoring import LengthScore, depth_accuracy, length_scores, score
 
     task = config.problem.task
     batch = test_batch(task, config.sequences)
     logits = predict(batch)
-    write_items(out, _items(config.name, score(logits, batch, task)))
-    rows = length_scores(predict, task, sorted({task.size, *config.sizes}), count=config.sequences, seed=TEST_SEED)
-    (out / LENGTHS).write_text(json.dumps([vars(row) for row in rows], indent=1))
+    scores = score(logits, batch, task)
+    write_items(out, _items(config.name, scores))
+    means = {name: float(values.mean()) for name, values in scores.items()}
+    others = [size for size in config.sizes if size != task.size]
+    rows = [
+        LengthScore(size=task.size, count=config.sequences, **means),
+        *length_scores(predict, task, others, count=config.sequences, seed=TEST_SEED),
+    ]
+    told = [vars(row) for row in sorted(rows, key=lambda row: row.size)]
+    (out / LENGTHS).write_text(json.dumps(told, indent=1))
     if isinstance(task, BoundedDyck) and task.readout == "next":
         depths = {name: values.tolist() for name, values in depth_accuracy(logits, batch, task).items()}
         (out / DEPTHS).write_text(json.dumps(depths))
