@@ -148,7 +148,7 @@ def _teaching(s: IclDiscrete) -> list[Contrast]:
         ("always taught below never taught, plain prompts", "teach", "transformer", late, "less"),
     ]
     same = Matched(currency="examples", labels=(f"{name}-train",))
-    lessons = ("*-train.problem.draws.teaching",)
+    lessons = ("*.problem.draws.teaching",)
     # Only the Transformer learns other classes beside the taught one.
     others = (*lessons, *(f"{other}-*" for other in s.classes if other != name))
     return [
