@@ -70,7 +70,14 @@ def check(settings: IclDiscrete) -> None:
         raise ConfigError(f"body.model={body.model!r} is set; set body.parameters too, by which the run is priced.")
     if settings.direct.classes and body.model and not settings.direct.model:
         raise ConfigError(
-            "direct.model is empty while body.model is not; name the language model to ask, or set direct.classes=."
+            "direct.model is empty while body.model is not; name the language model to ask, or set direct.classes=[]."
+        )
+    name, longest = settings.teaching.name, settings.longest_lesson
+    dimensions, points = settings.sizes(name)
+    if name in settings.classes and points < longest:
+        raise ConfigError(
+            f"points={points} leave no room for a teaching sequence of {name!r} at dimensions={dimensions}, which can "
+            f"take {longest} points; raise points, or lower dimensions."
         )
 
 

@@ -24,6 +24,7 @@ ClassName = Literal[
     "sparse_parity",
     "nearest_neighbour",
 ]
+TaughtName = Literal["conjunction", "disjunction", "sparse_disjunction", "parity", "sparse_parity"]
 Architecture = Literal["transformer", "lstm", "gru", "dss", "retention", "mamba2", "hyena", "rwkv"]
 
 PAPER_SIZES: Mapping[ClassName, tuple[int, int]] = {
@@ -54,7 +55,7 @@ class Teaching(Part):
     ``kept``: share of the sequence that a truncated one shows; ``corruption``: flipped labels in a corrupted one.
     """
 
-    name: ClassName = "conjunction"
+    name: TaughtName = "conjunction"
     share: float = Field(default=0.5, gt=0.0, lt=1.0)
     kept: float = Field(default=0.5, gt=0.0, le=1.0)
     corruption: float = Field(default=0.25, ge=0.0, le=1.0)
@@ -139,3 +140,11 @@ class IclDiscrete(Settings):
         """Dimensions and points of a class's prompts."""
         dimensions, points = PAPER_SIZES[name]
         return self.dimensions or dimensions, self.points or points
+
+    @property
+    def longest_lesson(self) -> int:
+        """Points of the longest teaching sequence that a function of the taught class can need."""
+        name, (dimensions, _) = self.teaching.name, self.sizes(self.teaching.name)
+        return {"sparse_disjunction": 1, "sparse_parity": self.parity_size, "parity": dimensions}.get(
+            name, dimensions + 1
+        )

@@ -66,6 +66,10 @@ def check(settings: Separations) -> None:
             f"widths.widths={settings.widths.widths} names the study's own width {settings.width}, whose arms there "
             "are already; leave it out."
         )
+    for name in PROBLEMS:
+        choice = getattr(settings.problems, name)
+        for size in choice.sizes:
+            choice.task.at(size)  # raises where the task has no such size
 
 
 def _sized(settings: Separations) -> list[tuple[Architecture, int]]:

@@ -104,18 +104,14 @@ TWO_LAYERED = ("equality", "disjointness", "recall")
 
 def claims(settings: Separations) -> list[Claim]:
     """Claims of which at least one contrast is there."""
-    found = {row.name for row in contrasts(settings)}
-    kept = [
-        row.model_copy(update={"contrasts": tuple(name for name in row.contrasts if name in found)})
-        for row in _claims(settings)
-    ]
-    return [row for row in kept if row.contrasts]
+    found, nets = {row.name for row in contrasts(settings)}, fixed_state(settings)
 
+    def claim(contrasts: Iterable[str], **words: str) -> list[Claim]:
+        kept = tuple(name for name in contrasts if name in found)
+        return [Claim(contrasts=kept, **words)] if kept else []
 
-def _claims(s: Separations) -> list[Claim]:
-    nets = fixed_state(s)
     return [
-        Claim(
+        *claim(
             id="lookup",
             sentence=(
                 "A one-layer Transformer learns index lookup where recurrent nets with as many parameters, whose state "
@@ -125,38 +121,38 @@ def _claims(s: Separations) -> list[Claim]:
             contrasts=tuple(f"one attention layer over {name}, lookup" for name in nets),
             scope_note="the bound needs fewer bits than any of these states has: the gap is one of learning",
         ),
-        Claim(
+        *claim(
             id="lookup-long",
             sentence="It stays so when the input is longer.",
             source=f"{PAPER}, figure 2",
             contrasts=tuple(f"one attention layer over {name}, longer lookup" for name in nets),
         ),
-        Claim(
+        *claim(
             id="dyck",
             sentence="On bounded Dyck, recurrent nets of constant size beat a one-layer Transformer.",
             source=f"{PAPER}, abstract and figure 2",
             contrasts=tuple(f"{name} over one attention layer, Dyck" for name in nets),
             scope_note="the bound on one layer binds far longer inputs only: nothing forbids one layer to learn it",
         ),
-        Claim(
+        *claim(
             id="depth",
             sentence="On bounded Dyck a second attention layer beats one, at the same number of parameters.",
             source=f"{PAPER}, abstract (two layers of logarithmic size suffice); equal parameters are ours",
             contrasts=("two attention layers over one, Dyck",),
         ),
-        Claim(
+        *claim(
             id="recall",
             sentence="Two attention layers recall associations where recurrent nets with as many parameters do not.",
             source=f"{PAPER}, abstract (nearest neighbour and recall)",
             contrasts=tuple(f"two attention layers over {name}, recall" for name in nets),
         ),
-        Claim(
+        *claim(
             id="recall-depth",
             sentence="Recall wants the second layer too.",
             source=OWN,
             contrasts=("two attention layers over one, recall",),
         ),
-        Claim(
+        *claim(
             id="constructions",
             sentence="Hand-written weights of logarithmic width decide equality and disjointness and recall with two "
             "layers, and without their first layer do not.",

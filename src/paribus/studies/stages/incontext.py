@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from paribus.testbeds.incontext.direct import Exam
+    from paribus.testbeds.incontext.function_class import FunctionClass
     from paribus.testbeds.incontext.learner import Learner
     from paribus.testbeds.incontext.prompts import Prompts
 
@@ -100,7 +101,8 @@ def examine_learner(config: ExamineLearnerConfig, *, out: Path) -> None:
 
     def answers(prompts: "Prompts", draws: Draws) -> "Tensor":
         # A learner that weighs evidence knows how often labels lie, in lessons too.
-        return in_parts(learner_of(config.learner, config.problem, max(draws.label_noise, draws.corruption)), prompts)
+        noise = max(draws.label_noise, draws.corruption)
+        return in_parts(learner_of(config.learner, config.problem.function_class(), noise), prompts)
 
     _examine(config, answers, out)
 
@@ -179,7 +181,7 @@ def windows(config: ExaminePromptsConfig, prompts: "Prompts") -> "dict[str, Tens
     }
 
 
-def learner_of(name: LearnerName, problem: PromptProblem, label_noise: float = 0.0) -> "Learner":
+def learner_of(name: LearnerName, function_class: "FunctionClass", label_noise: float = 0.0) -> "Learner":
     """A learner by the name of its arm. Raises ``ConfigError`` where the best one of a class cannot be computed."""
     from paribus.errors import ConfigError
     from paribus.testbeds.incontext.learner import Null
@@ -187,15 +189,14 @@ def learner_of(name: LearnerName, problem: PromptProblem, label_noise: float = 0
     from paribus.testbeds.incontext.learners_linear import Averaging, LeastSquares
     from paribus.testbeds.incontext.learners_networks import TrainedNetwork
 
-    function_class = problem.function_class()
-    if name == "optimal" and problem.name == "nearest_neighbour":
+    if name == "optimal" and function_class.name == "nearest_neighbour":
         return NearestNeighbours(1, ties="earliest")  # the rule itself, whatever the noise
     if name == "optimal":
         best = optimal_for(function_class, label_noise=label_noise)
         if best is None:
             raise ConfigError(
-                f"The best learner of {problem.name} at dimensions={problem.dimensions} is not computed (too many "
-                "functions); leave 'optimal' out of learners, or lower the dimensions."
+                f"The best learner of {function_class.name} at dimensions={function_class.dimensions} is not computed "
+                "(too many functions); leave 'optimal' out of learners, or lower the dimensions."
             )
         return best
     made: dict[str, Callable[[], Learner]] = {
@@ -291,13 +292,14 @@ def ask_directly(config: DirectConfig, model: Path, *, out: Path) -> Cost:
     return Cost(calls=len(found.answers), parameters=sum(weight.numel() for weight in network.parameters()))
 
 
-@stage(version="1")
+@stage(version="2")
 def ask_learner(config: DirectLearnerConfig, *, out: Path) -> None:
     """A learner's answers to the questions that a language model is asked."""
     from paribus.testbeds.incontext.direct import asked_after, learner_rows
     from paribus.testbeds.incontext.learner import correct
 
-    exam, learner = exam_of(config), learner_of(config.learner, config.problem)
+    exam = exam_of(config)
+    learner = learner_of(config.learner, exam.function_class)
     right = correct(learner.predict(exam.prompts), exam.prompts)
     places = asked_after(exam.function_class.points, config.every)
     told = ((number, shown, bool(row[shown] > 0)) for number, row in enumerate(right) for shown in places)

@@ -235,7 +235,7 @@ class _Drawer:
         def bits(arm: PanelArm) -> int:
             return arm.networks[problem].shape(self.config.problems[problem]).state_bits(task.tokens)
 
-        rows = self._runs(problem, bits, fixed)
+        rows = self._runs(problem, bits, fixed) if fixed else []
         if not rows:
             return []
         needed = recurrent_bits(task)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from paribus.lab import Cost, current, stage
 from paribus.studies.stages.config import StageConfig
@@ -47,6 +47,13 @@ class SequenceRecipe(StageConfig):
     weight_decay: float = 0.0
     checkpoint_every: int = Field(default=0, ge=0)
     stop_at: float = Field(default=0.0, ge=0.0, le=1.0)
+
+    @field_validator("rates")
+    @classmethod
+    def _each_once(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(rates)) < len(rates) or min(rates) <= 0:
+            raise ValueError("rates must be positive, each given once")
+        return rates
 
     @property
     def sweep_steps(self) -> int:
@@ -119,8 +126,9 @@ class SeedConfig(StageConfig):
 
 
 def sweep_cost(config: SequenceConfig, inputs: Mapping[str, Any]) -> Cost:
-    """Planned cost of the sweep: one shorter run a rate."""
-    return config.cost(config.recipe.sweep_steps * len(config.recipe.rates))
+    """Planned cost of the sweep: one shorter run a rate; a single rate takes none."""
+    rates = len(config.recipe.rates)
+    return config.cost(config.recipe.sweep_steps * rates) if rates > 1 else Cost()
 
 
 @stage(version="1", cost=sweep_cost)
@@ -135,7 +143,7 @@ def sweep_rates(config: SequenceConfig, body: Path | None = None, *, out: Path, 
     else:
         found = _swept(config, seed, body)
     (out / SWEEP).write_text(json.dumps(found, indent=1))
-    return sweep_cost(config, {}) if len(recipe.rates) > 1 else Cost()
+    return sweep_cost(config, {})
 
 
 def _swept(config: SequenceConfig, seed: int, body: Path | None) -> dict[str, Any]:
