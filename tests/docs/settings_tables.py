@@ -2,7 +2,7 @@
 
 In a table whose first two columns are called ``setting`` and ``here``, the second cell of each row is made from the
 first: a field of the settings of the study whose section the table is in, or a parameter of a part with its default,
-such as ``merge(trim)``.
+such as ``merge(trim)`` or ``Conjunction(dimensions, points)``.
 """
 
 import inspect
@@ -16,24 +16,68 @@ from pydantic import BaseModel
 from paribus.lab import Settings
 from paribus.studies.aya_expanse_settings import AyaExpanse
 from paribus.studies.bam_settings import Bam
+from paribus.studies.icl_discrete_settings import IclDiscrete
+from paribus.studies.separations_settings import Separations
 from paribus.studies.stages.models import Recipe, Shape
+from paribus.studies.stages.sequences import SequenceRecipe
+from paribus.testbeds.formal.tasks import FormalTask
 
-SECTIONS: dict[str, type[Settings]] = {"Aya Expanse": AyaExpanse, "BAM": Bam}
+SECTIONS: dict[str, type[Settings]] = {
+    "Aya Expanse": AyaExpanse,
+    "BAM": Bam,
+    "Separations": Separations,
+    "ICL-Discrete": IclDiscrete,
+}
 """The page's sections that are about a study, by heading."""
 PAGE = DOCS / "paper-index.md"
 HEAD = "| setting | here |"
 FIRST = "pocket"
+_FORMAL, _IN_CONTEXT = "paribus.testbeds.formal", "paribus.testbeds.incontext"
 HOMES = {
+    "AT_ONCE": "paribus.studies.stages.incontext",
+    "Asking": f"{_IN_CONTEXT}.direct",
+    "AssociativeRecall": f"{_FORMAL}.recall",
     "AverageConfig": "paribus.studies.stages.merging",
+    "Averaging": f"{_IN_CONTEXT}.learners_linear",
+    "BoostedTrees": f"{_IN_CONTEXT}.learners_trees",
+    "BoundedDyck": f"{_FORMAL}.dyck",
+    "CNF": f"{_IN_CONTEXT}.classes_formulas",
+    "Conjunction": f"{_IN_CONTEXT}.classes_terms",
+    "DNF": f"{_IN_CONTEXT}.classes_formulas",
     "DPO": "paribus.training.objectives.dpo",
+    "Disjunction": f"{_IN_CONTEXT}.classes_terms",
     "EngineJudge": "paribus.feedback.judges",
+    "FOUND": f"{_IN_CONTEXT}.heads",
+    "Halfspace": f"{_IN_CONTEXT}.classes_linear",
+    "IndexLookup": f"{_FORMAL}.index_lookup",
+    "Lasso": f"{_IN_CONTEXT}.learners_fitted",
     "LearnedRouter.fit": "paribus.feedback.learned_router",
+    "Majority": f"{_IN_CONTEXT}.classes_linear",
+    "MaxMargin": f"{_IN_CONTEXT}.learners_fitted",
     "MergeConfig": "paribus.studies.stages.merging",
+    "NearestNeighbours": f"{_IN_CONTEXT}.learners_neighbours",
     "PARALLEL": "paribus.weights.methods.slerp",
+    "Parity": f"{_IN_CONTEXT}.classes_parity",
     "RLOO": "paribus.training.objectives.rloo",
+    "SequenceRecipe": "paribus.studies.stages.sequences",
+    "SequenceShape": "paribus.models.sequence_shape",
+    "SparseDisjunction": f"{_IN_CONTEXT}.classes_terms",
+    "SparseParity": f"{_IN_CONTEXT}.classes_parity",
+    "Threshold": f"{_IN_CONTEXT}.classes_linear",
     "TrainSettings": "paribus.training.settings",
+    "TrainedNetwork": f"{_IN_CONTEXT}.learners_networks",
+    "_NUMBERS_PER_WIDTH": f"{_FORMAL}.bounds",
+    "associative_recall": f"{_FORMAL}.constructions.neighbour",
     "bradley_terry": "paribus.evaluation.bradley_terry",
+    "certify_code": f"{_FORMAL}.constructions.certificates",
+    "classes_neighbour.NearestNeighbour": _IN_CONTEXT,
+    "curve": f"{_IN_CONTEXT}.curves",
+    "index_lookup": f"{_FORMAL}.constructions.lookup",
     "merge": "paribus.weights",
+    "nearest_neighbour_scores": f"{_IN_CONTEXT}.heads",
+    "neighbour.NearestNeighbour": _FORMAL,
+    "no_violation": f"{_FORMAL}.constructions.pairwise",
+    "sign_code": f"{_FORMAL}.constructions.codes",
     "style_control": "paribus.evaluation.style_control",
     "upcycle": "paribus.weights",
     "win_rate": "paribus.evaluation.winrate",
@@ -79,20 +123,28 @@ def value_at(settings: type[Settings], scale: str, name: str) -> Any:
 
 
 def default_of(name: str) -> Any:
-    """The default of a parameter (``merge(trim)``), or a constant (``PARALLEL``)."""
-    target, _, parameter = name.rstrip(")").partition("(")
+    """The default of a parameter (``merge(trim)``), those of several, or a constant (``PARALLEL``)."""
+    target, _, named = name.rstrip(")").partition("(")
     found = found_by_name(f"{HOMES[target]}.{target}")
-    return inspect.signature(found).parameters[parameter].default if parameter else found
+    if not named:
+        return found
+    defaults = tuple(inspect.signature(found).parameters[parameter].default for parameter in named.split(", "))
+    return defaults if len(defaults) > 1 else defaults[0]
 
 
 def show(value: Any) -> str:
-    """A value as a reader wants it: recipes and shapes in one line, long lists by their length."""
+    """A value as a reader wants it: recipes, shapes and tasks in one line, long lists by their length."""
     if isinstance(value, Recipe):
         rows = f"{value.steps} steps x {value.rows} rows x {value.length}"
         return f"{rows}, {value.learning_rate:g}, {value.optimizer}"
+    if isinstance(value, SequenceRecipe):
+        tried = f"{', '.join(f'{rate:g}' for rate in value.rates)} tried over {value.sweep_share:.0%}"
+        return f"{value.steps} steps x {value.rows} rows, {tried}"
     if isinstance(value, Shape):
         heads = f"{value.heads}/{value.key_value_heads} heads"
         return f"d {value.hidden_size}, {value.layers} layers, {heads}, f {value.intermediate_size}"
+    if isinstance(value, FormalTask):
+        return value.name
     if isinstance(value, BaseModel):
         return ", ".join(f"{key} {show(item)}" for key, item in value)
     if value is inspect.Parameter.empty:

@@ -46,7 +46,7 @@ def test_every_setting_of_the_study_is_listed(section: str) -> None:
 def test_every_row_has_evidence_and_a_status() -> None:
     for row in rows():
         assert len(row) == 5, row
-        assert row[3] == "" or set(row[3].split(", ")) <= set("BSVDR"), row
+        assert row[3] == "" or set(row[3].split(", ")) <= set("BSVPDR"), row
         assert any(row[4].startswith(status) for status in STATUS), row
         assert row[4].startswith(("not given", "ours")) or row[3], f"{row[0]} claims agreement without evidence"
 
@@ -54,5 +54,5 @@ def test_every_row_has_evidence_and_a_status() -> None:
 def test_what_is_only_recalled_says_so() -> None:
     for line in (DOCS / "paper-index.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
-        if line.startswith("|") and any(re.fullmatch(r"R(, [BSVD])*|([BSVD], )+R", cell) for cell in cells):
+        if line.startswith("|") and any(re.fullmatch(r"R(, [BSVPD])*|([BSVPD], )+R", cell) for cell in cells):
             assert "recalled" in line, line
