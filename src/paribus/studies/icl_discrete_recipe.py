@@ -32,6 +32,7 @@ from paribus.studies.stages.sequences import (
     SeedConfig,
     SeedsConfig,
     SequenceConfig,
+    SequenceRecipe,
     sweep_rates,
     take_seed,
     train_seeds,
@@ -73,6 +74,10 @@ class Steps:
         """Points of a prompt whose labels follow no rule yet."""
         return max(1, round(self.s.known * self.s.sizes(name)[1])) if name == "nearest_neighbour" else 0
 
+    def recipe(self, name: ClassName) -> SequenceRecipe:
+        """How long a class is trained: the same for all of its arms."""
+        return self.s.recipe.model_copy(update={"steps": self.s.steps.get(name, self.s.recipe.steps)})
+
     def longest(self, name: ClassName) -> int:
         """Points of the longest test prompts."""
         return round(self.s.longest * self.s.sizes(name)[1])
@@ -99,7 +104,7 @@ class Steps:
     def run(self, architecture: Architecture, name: ClassName, teaching: float = 0.0) -> SequenceConfig:
         """What is trained on what, and how; ``teaching``: share of prompts that begin with a teaching sequence."""
         problem = self.problem(name, teaching=teaching) if teaching else self.problem(name)
-        return SequenceConfig(problem=problem, network=self.network(architecture, name), recipe=self.s.recipe)
+        return SequenceConfig(problem=problem, network=self.network(architecture, name), recipe=self.recipe(name))
 
     def sweep(self, run: SequenceConfig, name: str) -> Handle:
         """The choice of a learning rate."""
@@ -161,7 +166,7 @@ class Steps:
         network = Heads(
             pretrained=pretrained, freeze=body.freeze, head_width=body.head_width, body_parameters=parameters
         )
-        return SequenceConfig(problem=self.problem(name), network=network, recipe=self.s.recipe)
+        return SequenceConfig(problem=self.problem(name), network=network, recipe=self.recipe(name))
 
     # ---- Measures ----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ SMOKE: Preset = {
     "dimensions": 5,
     "points": 16,
     "recipe": {"steps": 30, "rows": 8, "rates": (1e-3, 1e-2), "choice": 32},
+    "steps": {},
     "width": 16,
     "body": {
         "shape": {"hidden_size": 32, "layers": 2, "intermediate_size": 64},
@@ -39,6 +40,7 @@ DESK: Preset = {
     "architectures": ("transformer", "lstm", "gru", "dss", "retention", "mamba2", "hyena", "rwkv"),
     "learners": ("null", "averaging", "least_squares", "nearest_neighbour", "three_neighbours"),
     "recipe": _LONGER,
+    "steps": {},
     "dimensions": 10,
     "points": 40,
     "width": 128,
@@ -73,6 +75,7 @@ FULL: Preset = {
         "rates": (3e-5, 1e-4, 3e-4, 1e-3),
         "checkpoint_every": 1000,
     },
+    "steps": {},
     "width": 256,
     "layers": 12,
     "heads": 8,

@@ -77,7 +77,7 @@ class Body(Part):
     vocabulary: int = Field(default=384, gt=0)
     freeze: Literal["all", "all_but_norms"] = "all"
     head_width: int = Field(default=256, gt=0)
-    classes: tuple[ClassName, ...] = ("nearest_neighbour",)
+    classes: tuple[ClassName, ...] = ("conjunction",)
 
 
 class Direct(Part):
@@ -100,11 +100,12 @@ class IclDiscrete(Settings):
     ``dimensions`` and ``points``: of a prompt, for all classes (0 = the paper's for each). ``known``: share of the
     nearest-neighbour class's points that are given random labels before the rule begins. ``parity_size``: variables of
     a sparse parity. ``width``, ``layers``, ``heads``: of the Transformer; the other architectures have as many layers,
-    and as many parameters by their feed-forward width. ``learners``: arms that are rules; ``trained_network`` takes
-    minutes. ``label_noise``, ``pool``: of training prompts (0 = none; a fresh function per prompt).
-    ``bit_probability``: of +1 in the shifted test prompts; ``longest``: points of the longer ones, as a multiple of
-    those of training. ``equivalence``: accuracy within which two arms count as
-    equal. ``together``: train the seeds of an arm as one batched model where that is faster (on a GPU).
+    and as many parameters by their feed-forward width. ``steps``: of classes that take more or fewer than ``recipe``
+    says. ``learners``: arms that are rules; ``trained_network`` takes minutes. ``label_noise``, ``pool``: of training
+    prompts (0 = none; a fresh function per prompt). ``bit_probability``: of +1 in the shifted test prompts;
+    ``longest``: points of the longer ones, as a multiple of those of training. ``equivalence``: accuracy within which
+    two arms count as equal. ``together``: train the seeds of an arm as one batched model where that is faster (on a
+    GPU).
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"smoke": SMOKE, "pocket": {}, "desk": DESK, "full": FULL}
@@ -118,8 +119,9 @@ class IclDiscrete(Settings):
     known: float = Field(default=0.3, gt=0.0, lt=1.0)
     parity_size: int = Field(default=2, ge=1)
     recipe: SequenceRecipe = SequenceRecipe(
-        steps=1300, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.25, choice=256
+        steps=1000, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.5, choice=256
     )
+    steps: dict[ClassName, int] = {"nearest_neighbour": 1800, "sparse_parity": 500}
     width: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
     heads: int = Field(default=4, gt=0)
