@@ -42,6 +42,9 @@ PAPER_SIZES: Mapping[ClassName, tuple[int, int]] = {
 }
 """Dimensions and points of the paper's prompts, as the class defaults of ``testbeds.incontext`` have them."""
 
+STEPS: dict[ClassName, int] = {"nearest_neighbour": 1800, "sparse_parity": 500}
+"""Finding neighbours takes long to be learned at all; parity does not show in any budget of minutes."""
+
 
 class Part(BaseModel):
     """A group of settings."""
@@ -121,7 +124,7 @@ class IclDiscrete(Settings):
     recipe: SequenceRecipe = SequenceRecipe(
         steps=1000, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.5, choice=256
     )
-    steps: dict[ClassName, int] = {"nearest_neighbour": 1800, "sparse_parity": 500}
+    steps: dict[ClassName, int] = Field(default=STEPS)
     width: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
     heads: int = Field(default=4, gt=0)
