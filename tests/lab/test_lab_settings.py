@@ -60,6 +60,7 @@ def test_a_preset_changes_only_what_it_names() -> None:
         ("flag=true", lambda s: s.flag, True),
         ("table.en=0.5", lambda s: s.table, {"en": 0.5}),
         ("word=123", lambda s: s.word, "123"),
+        ("languages=null,true", lambda s: s.languages, ("null", "true")),
         ("word=a=b,c", lambda s: s.word, "a=b,c"),
         ('whole.part={"steps": 1}', lambda s: s.whole.part, Part(steps=1, rate=0.125)),
     ],

@@ -129,7 +129,9 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 def _parse(annotation: Any, raw: str, key: str) -> Any:
     """A command-line value as the field's type: JSON, else the plain text, else a comma-separated list."""
-    candidates: list[Any] = [raw, [_json(part.strip()) for part in raw.split(",")]]
+    parts = [part.strip() for part in raw.split(",")]
+    # The plain parts come last: an item may be called "null" or "true".
+    candidates: list[Any] = [raw, [_json(part) for part in parts], parts]
     value = _json(raw)
     if value is not raw:
         candidates.insert(0, value)

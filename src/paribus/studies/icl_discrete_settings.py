@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from paribus.lab import Settings
 from paribus.studies.icl_discrete_scales import DESK, FULL, SMOKE
@@ -124,7 +124,7 @@ class IclDiscrete(Settings):
     recipe: SequenceRecipe = SequenceRecipe(
         steps=1000, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.5, choice=256
     )
-    steps: dict[ClassName, int] = Field(default=STEPS)
+    steps: dict[ClassName, PositiveInt] = Field(default=STEPS)
     width: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
     heads: int = Field(default=4, gt=0)
