@@ -149,6 +149,8 @@ def show(value: Any) -> str:
         return ", ".join(f"{key} {show(item)}" for key, item in value)
     if value is inspect.Parameter.empty:
         return "to be given"
+    if isinstance(value, dict) and value and all(isinstance(item, int) for item in value.values()):
+        return ", ".join(f"{key} {show(item)}" for key, item in value.items())
     if isinstance(value, (tuple, dict)):
         return ", ".join(map(str, value)) if 0 < len(value) <= 7 else str(len(value) or "none")
     if isinstance(value, bool) or value in (None, ""):
