@@ -363,6 +363,7 @@ class _Drawer:
             rows += [
                 {"x": str(depth), "y": arm.name, "value": fmean(values)}
                 for depth, values in enumerate(zip(*found, strict=True))
+                if None not in values
             ]
         return [
             Panel(
