@@ -23,29 +23,15 @@ SMOKE: Preset = {
 }
 """The whole path, with numbers too small to mean anything."""
 
-_LONGER = {"steps": 5000, "rows": 64, "checkpoint_every": 500}
-
 DESK: Preset = {
-    "classes": (
-        "conjunction",
-        "disjunction",
-        "dnf",
-        "cnf",
-        "majority",
-        "threshold",
-        "parity",
-        "sparse_parity",
-        "nearest_neighbour",
-    ),
+    "classes": ("conjunction", "dnf", "majority", "threshold", "sparse_parity", "nearest_neighbour"),
     "architectures": ("transformer", "lstm", "gru", "dss", "retention", "mamba2", "hyena", "rwkv"),
     "learners": ("null", "averaging", "least_squares", "nearest_neighbour", "three_neighbours"),
-    "recipe": _LONGER,
-    "steps": {},
     "dimensions": 10,
     "points": 40,
-    "width": 128,
-    "layers": 4,
-    "body": {"recipe": {"steps": 2000, "rows": 4}, "documents": 3000, "classes": ("conjunction", "nearest_neighbour")},
+    "recipe": {"steps": 2000},
+    "steps": {},
+    "body": {"recipe": {"steps": 1000}, "documents": 2000, "classes": ("conjunction", "nearest_neighbour")},
     "direct": {"classes": ("majority", "conjunction", "sparse_parity"), "examples": 30, "functions": 100},
     "prompts": 1280,
 }

@@ -42,7 +42,7 @@ PAPER_SIZES: Mapping[ClassName, tuple[int, int]] = {
 }
 """Dimensions and points of the paper's prompts, as the class defaults of ``testbeds.incontext`` have them."""
 
-STEPS: dict[ClassName, int] = {"nearest_neighbour": 1800, "sparse_parity": 500}
+STEPS: dict[ClassName, int] = {"nearest_neighbour": 1500, "sparse_parity": 400}
 """Finding neighbours takes long to be learned at all; parity does not show in any budget of minutes."""
 
 
@@ -122,7 +122,7 @@ class IclDiscrete(Settings):
     known: float = Field(default=0.3, gt=0.0, lt=1.0)
     parity_size: int = Field(default=2, ge=1)
     recipe: SequenceRecipe = SequenceRecipe(
-        steps=1000, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.5, choice=256
+        steps=800, rows=32, rates=(3e-4, 1e-3, 3e-3, 1e-2), sweep_share=0.4, choice=256
     )
     steps: dict[ClassName, PositiveInt] = Field(default=STEPS)
     width: int = Field(default=64, gt=0)
