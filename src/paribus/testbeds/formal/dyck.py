@@ -67,8 +67,7 @@ class BoundedDyck(FormalTask):
 
         if self.readout == "membership":
             return self._draw_membership(count, generator)
-        input_ids_BT = strings.members(count, self.length, self.pairs, self.depth, generator)
-        labels_BTO = strings.extensions(input_ids_BT, self.pairs, self.depth)
+        input_ids_BT, labels_BTO = strings.members_with_next(count, self.length, self.pairs, self.depth, generator)
         return {
             "input_ids": input_ids_BT,
             "labels": labels_BTO,

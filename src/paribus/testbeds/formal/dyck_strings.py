@@ -1,8 +1,9 @@
-"""Bracket strings of a whole batch at once: members and near misses, depths, what may follow, membership.
+"""Bracket strings of a whole batch at once: members, what may follow them, near misses, depths, membership.
 
-Tokens: opener of type j is ``j``, its closer ``k + j``. The trick everywhere: call a bracket's level the depth inside
-it. Between an opener and its closer every other bracket has a greater level, so among the brackets of one level each
-opener is followed by its own closer, and a stable sort by level brings every pair together without a stack.
+Tokens: opener of type j is ``j``, its closer ``k + j``. Walks are drawn side by side, one token of each at a time, with
+a stack each. Where a shape is given, pairs are found without stacks: call a bracket's level the depth inside it.
+Between an opener and its closer every other bracket has a greater level, so among the brackets of one level each opener
+is followed by its own closer, and a stable sort by level brings every pair together.
 """
 
 from __future__ import annotations
@@ -17,7 +18,21 @@ if TYPE_CHECKING:
 
 def members(count: int, length: int, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
     """Draw (B, T) int64 strings of Dyck-(``pairs``, ``depth``); ``length`` even. See ``BoundedDyck`` for the walk."""
-    return _typed(_walk(count, length, depth, generator), pairs, generator)
+    opens_BT, _, _ = _walk(count, length, depth, generator)
+    return _typed(opens_BT, pairs, generator)
+
+
+def members_with_next(
+    count: int, length: int, pairs: int, depth: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, and what may follow each prefix: (B, T, 2k + 1) float32 0 or 1, over openers, closers and the end."""
+    import torch
+
+    opens_BT, innermost_BT, full_BT = _walk(count, length, depth, generator)
+    input_ids_BT = _typed(opens_BT, pairs, generator)
+    # Row 0 of the answers in front, for prefixes of which no bracket is open.
+    row_BT = torch.nn.functional.pad(input_ids_BT + 1, (1, 0)).gather(1, innermost_BT)
+    return input_ids_BT, torch.nn.functional.embedding(row_BT.add_(full_BT, alpha=pairs), _following(pairs))
 
 
 def heights(input_ids_BT: torch.Tensor, pairs: int) -> torch.Tensor:
@@ -31,16 +46,6 @@ def is_member(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tenso
     shaped_B = (heights_BT >= 0).all(1) & (heights_BT <= depth).all(1) & (heights_BT[:, -1] == 0)
     types_BT = (input_ids_BT % pairs).gather(1, _paired(input_ids_BT < pairs))
     return shaped_B & (types_BT[:, 0::2] == types_BT[:, 1::2]).all(1)
-
-
-def extensions(input_ids_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
-    """What may follow each prefix of members: (B, T, 2k + 1) float32 0 or 1, over openers, closers and the end."""
-    import torch
-
-    heights_BT = heights(input_ids_BT, pairs)
-    innermost_BT = _innermost(input_ids_BT, heights_BT, pairs, depth)
-    state_BT = innermost_BT + 1 + pairs * (heights_BT == depth)
-    return torch.nn.functional.embedding(state_BT, _following(pairs))
 
 
 def _following(pairs: int) -> torch.Tensor:
@@ -103,23 +108,40 @@ def _one_step(reached_D: NDArray[np.float64], bound: int) -> NDArray[np.float64]
     return after_D
 
 
-def _walk(count: int, length: int, depth: int, generator: torch.Generator, *, climb: bool = False) -> torch.Tensor:
-    """Which tokens (B, T) bool open. ``climb``: from a uniform moment each walk opens until it stands at depth + 1."""
+def _walk(
+    count: int, length: int, depth: int, generator: torch.Generator, *, climb: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Which tokens open; the innermost open bracket after each token; whether the string then stands at the bound.
+
+    All are (B, T). The innermost bracket is given by its position, counted from 1, and is 0 where none is open.
+
+    The stacks lie in one array: slot 0 of every string, then slot 1 of every string, and so on. ``place_B`` is where
+    the top of each lies, so one bracket moves it by ``count``.
+
+    ``climb``: from a uniform moment each walk opens until it stands at depth + 1.
+    """
     import numpy as np
     import torch
 
-    coins_TB = torch.randint(2, (length, count), generator=generator, dtype=torch.uint8).numpy().view(bool)
+    opens_TB = torch.randint(2, (length, count), generator=generator, dtype=torch.uint8).numpy().view(bool)
     start_B = torch.randint(length - 2 * depth - 1, (count,), generator=generator).numpy() if climb else None
-    opens_TB, height_B, done_B = np.empty_like(coins_TB), np.zeros(count, np.int32), np.zeros(count, bool)
-    for t in range(length):
-        # The bound also brings the walk home in time: its height and what remains have the same parity.
-        opens_TB[t] = (coins_TB[t] & (height_B < min(depth, length - t))) | (height_B == 0)
+    innermost_TB, full_TB = np.empty(opens_TB.shape, np.int32), np.empty_like(opens_TB)
+    slots, place_B, done_B = np.zeros((depth + 3) * count, np.int32), np.arange(count), np.zeros(count, bool)
+    for t, opens_B in enumerate(opens_TB):
+        # A coin so far. The bound also brings the walk home in time: height and what remains have the same parity.
+        opens_B &= place_B < min(depth, length - t) * count
+        opens_B |= place_B < count
         if start_B is not None:
-            opens_TB[t] |= (t >= start_B) & ~done_B
-            done_B |= (height_B == depth) & opens_TB[t]
-        height_B += opens_TB[t]
-        height_B -= ~opens_TB[t]
-    return torch.from_numpy(opens_TB.T.copy())
+            opens_B |= (t >= start_B) & ~done_B
+            done_B |= opens_B & (place_B >= depth * count)
+        place_B += count
+        slots[place_B] = t + 1  # of a string that closes this is the slot above its top, which nobody reads
+        place_B -= 2 * count * ~opens_B
+        slots.take(place_B, out=innermost_TB[t], mode="clip")
+        np.greater_equal(place_B, depth * count, out=full_TB[t])
+    whole = (torch.from_numpy(of_TB).T.contiguous() for of_TB in (opens_TB, innermost_TB, full_TB))
+    opens_BT, innermost_BT, full_BT = whole
+    return opens_BT, innermost_BT.long(), full_BT
 
 
 def _typed(opens_BT: torch.Tensor, pairs: int, generator: torch.Generator) -> torch.Tensor:
@@ -143,24 +165,6 @@ def _paired(opens_BT: torch.Tensor) -> torch.Tensor:
     shift = length.bit_length()
     packed_BT = np.sort(((level_BT << shift) + torch.arange(length, dtype=torch.int32)).numpy(), axis=1)
     return torch.from_numpy(packed_BT & ((1 << shift) - 1)).long()
-
-
-def _innermost(input_ids_BT: torch.Tensor, heights_BT: torch.Tensor, pairs: int, depth: int) -> torch.Tensor:
-    """Type (B, T) int64 of the innermost open bracket after each token of a member, -1 at depth 0.
-
-    At height h it is the last opener of level h so far. Position and type + 1 are packed in one number, position first,
-    so that a running maximum carries the type along. Products with a mask are three times as fast as ``where``.
-    """
-    import torch
-
-    types_BT, place_T = input_ids_BT.int(), torch.arange(input_ids_BT.shape[1], dtype=torch.int32)
-    shift = pairs.bit_length()
-    packed_BT = ((place_T << shift) + types_BT + 1) * (types_BT < pairs)
-    last_BT, heights_BT = torch.zeros_like(packed_BT), heights_BT.int()
-    for height in range(1, depth + 1):
-        here_BT = heights_BT == height
-        last_BT += (packed_BT * here_BT).cummax(dim=1).values * here_BT
-    return (last_BT & ((1 << shift) - 1)).long() - 1
 
 
 def _flipped(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
@@ -197,4 +201,5 @@ def _order_after_move(source_B1: torch.Tensor, target_B1: torch.Tensor, length: 
 
 def _exceeding(members_BT: torch.Tensor, pairs: int, depth: int, generator: torch.Generator) -> torch.Tensor:
     count, length = members_BT.shape
-    return _typed(_walk(count, length, depth, generator, climb=True), pairs, generator)
+    opens_BT, _, _ = _walk(count, length, depth, generator, climb=True)
+    return _typed(opens_BT, pairs, generator)
