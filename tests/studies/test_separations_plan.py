@@ -237,6 +237,7 @@ def test_seeds_may_train_together(smoke: Plan) -> None:
         ("widths.widths=8,8", "two arms named 'tf1_w8'"),
         ("problems.dyck.sizes=24,97", "multiple of 2 .got 97"),
         ("problems.recall.sizes=6", "associative-recall cannot be made: .*pairs"),
+        ("problems.lookup.sizes=12", "length 12 needs index tokens .* larger max_length"),
         ("problems.lookup.recipe.rates=0.01,0.01", "rates must be positive, each given once"),
         ("problems.lookup.recipe.rates=0.01,-1", "rates must be positive"),
         ("problems.lookup.recipe.step=3", "no setting 'problems.lookup.recipe.step'.*steps"),
