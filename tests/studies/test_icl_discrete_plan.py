@@ -274,6 +274,7 @@ def test_seeds_may_train_together_but_frozen_bodies_train_alone() -> None:
         (["teaching.name=halfspace"], "teaching.name=halfspace cannot be used"),
         (["points=5"], "points=5 leave no room for a teaching sequence of 'conjunction' at dimensions=5.*6 points"),
         (["teaching.share=1.0"], "teaching.share"),
+        (["teaching.corruption=0.5"], "teaching.corruption"),
         (["recipe.rates=0.1,0.1"], "rates must be positive, each given once"),
         (["known=1.0"], "known"),
         (['steps={"parity": 0}'], "steps.*greater than 0"),

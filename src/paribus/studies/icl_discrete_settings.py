@@ -61,7 +61,7 @@ class Teaching(Part):
     name: TaughtName = "conjunction"
     share: float = Field(default=0.5, gt=0.0, lt=1.0)
     kept: float = Field(default=0.5, gt=0.0, le=1.0)
-    corruption: float = Field(default=0.25, ge=0.0, le=1.0)
+    corruption: float = Field(default=0.25, ge=0.0, lt=0.5)
 
 
 class Body(Part):

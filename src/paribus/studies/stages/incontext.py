@@ -308,14 +308,13 @@ def ask_learner(config: DirectLearnerConfig, *, out: Path) -> None:
 
 
 def direct_items(config: DirectConfig, told: Any) -> Iterator[dict[str, Any]]:
-    """A row a question; the questions about one function are not independent. Those without examples are left out."""
+    """A row a question; the questions about one function are not independent."""
     measure = f"direct_{config.problem.name}_accuracy"
     for function, shown, right in told:
-        if shown:
-            yield {
-                "measure": measure,
-                "item": f"{measure}-{function}-{shown}",
-                "cluster": f"{measure}-{function}",
-                "language": "",
-                "value": float(right),
-            }
+        yield {
+            "measure": measure,
+            "item": f"{measure}-{function}-{shown}",
+            "cluster": f"{measure}-{function}",
+            "language": "",
+            "value": float(right),
+        }
