@@ -6,11 +6,14 @@ Beside them stand the paper's constructions as real weights in the same class of
 these can be counted, and its lower bounds as calculators.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from paribus.errors import ConfigError
 from paribus.lab import Arm, Arms, Handle, Study
 from paribus.studies.separations_claims import TWO_LAYERED, claims, contrasts
 from paribus.studies.separations_recipe import PROBLEMS, Steps
-from paribus.studies.separations_settings import MIXERS, Architecture, Separations
+from paribus.studies.separations_settings import LAYERS, MIXERS, Architecture, ProblemName, Separations
 from paribus.studies.stages.panels_formal import FormalPanelsConfig, PanelArm, formal_panels
 
 DESCRIPTIONS: dict[Architecture, str] = {
@@ -26,33 +29,57 @@ DESCRIPTIONS: dict[Architecture, str] = {
 }
 
 
+@dataclass(frozen=True)
+class TrainedArm:
+    """An arm that is trained: its architecture, width and problems. ``raw``: with the feed-forward layer that the
+    architecture comes with, not the one that makes parameters equal."""
+
+    name: str
+    architecture: Architecture
+    width: int
+    problems: tuple[ProblemName, ...]
+    raw: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it is, in words."""
+        further = {"width": f", width {self.width}", "raw": ", feed-forward layer of four times the width"}
+        kind = "raw" if self.raw else "width" if self.name != self.architecture else ""
+        return DESCRIPTIONS[self.architecture] + further.get(kind, "")
+
+
+def trained_arms(settings: Separations) -> list[TrainedArm]:
+    """The study's architectures; on index lookup also other widths of some, and some as they come."""
+    arms = [TrainedArm(name, name, settings.width, settings.trained) for name in settings.architectures]
+    if "lookup" not in settings.trained:
+        return arms
+    for name in settings.widths.architectures:
+        arms += [TrainedArm(f"{name}_w{width}", name, width, ("lookup",)) for width in settings.widths.widths]
+    if settings.match == "parameters":
+        arms += [TrainedArm(f"{name}_raw", name, settings.width, ("lookup",), raw=True) for name in settings.raw]
+    return arms
+
+
 def build(settings: Separations) -> Arms:
     """All arms of the study for all seeds, and the stage that draws their panels."""
     check(settings)
     steps = Steps(settings)
-    arms = [
-        Arm(name, DESCRIPTIONS[name], steps.examined(name, settings.trained), factors=_factors(name, settings.width))
-        for name in settings.architectures
-    ]
-    for name, width in _sized(settings):
-        arms.append(
-            Arm(
-                f"{name}_w{width}",
-                f"{DESCRIPTIONS[name]}, width {width}",
-                steps.examined(name, ("lookup",), width),
-                factors=_factors(name, width),
-            )
-        )
-    arms.append(Arm("construction", "hand-written weights", steps.constructed(PROBLEMS), factors={"training": "none"}))
-    arms.append(
-        Arm(
-            "without_first_layer",
-            "hand-written weights whose first layer fetches nothing",
-            steps.constructed(TWO_LAYERED, first_layer=False),
-            factors={"training": "none"},
-        )
-    )
-    return Arms(arms, panels=[_panels(settings, steps)])
+    examined = {
+        arm.name: steps.examined(arm.architecture, arm.problems, arm.width, raw=arm.raw)
+        for arm in trained_arms(settings)
+    }
+    arms = [Arm(arm.name, arm.text, examined[arm.name], factors=_factors(arm)) for arm in trained_arms(settings)]
+    for name, (text, problems, first_layer) in WRITTEN.items():
+        examined[name] = steps.constructed(problems, first_layer=first_layer)
+        arms.append(Arm(name, text, examined[name], factors={"training": "none"}))
+    return Arms(arms, panels=[_panels(settings, steps, examined)])
+
+
+WRITTEN = {
+    "construction": ("hand-written weights", PROBLEMS, True),
+    "without_first_layer": ("hand-written weights whose first layer fetches nothing", TWO_LAYERED, False),
+}
+"""Arms whose weights are written by hand: what they are, their problems, and whether the first layer works."""
 
 
 def check(settings: Separations) -> None:
@@ -72,37 +99,33 @@ def check(settings: Separations) -> None:
             choice.task.at(size)  # raises where the task has no such size
 
 
-def _sized(settings: Separations) -> list[tuple[Architecture, int]]:
-    """Arms that are a study's architecture at another width; they learn index lookup."""
-    if "lookup" not in settings.trained:
-        return []
-    return [(name, width) for name in settings.widths.architectures for width in settings.widths.widths]
+def _factors(arm: TrainedArm) -> dict[str, object]:
+    mixer = MIXERS.get(arm.architecture, arm.architecture)
+    sizes = {"layers": LAYERS.get(arm.architecture, 1), "width": arm.width}
+    return {"mixer": mixer, **sizes, "feed-forward": "as it comes" if arm.raw else "matched", "training": "yes"}
 
 
-def _factors(name: Architecture, width: int) -> dict[str, object]:
-    return {"mixer": MIXERS.get(name, name), "layers": 2 if name == "tf2" else 1, "width": width}
-
-
-def _panels(settings: Separations, steps: Steps) -> Handle:
+def _panels(settings: Separations, steps: Steps, examined: Mapping[str, Mapping[int, Mapping[str, Handle]]]) -> Handle:
     """The stage that turns stored records into the report's charts."""
-    trained: list[tuple[str, Architecture, int, tuple[str, ...]]] = [
-        (name, name, settings.width, settings.trained) for name in settings.architectures
-    ]
-    trained += [(f"{name}_w{width}", name, width, ("lookup",)) for name, width in _sized(settings)]
+    trained = trained_arms(settings)
+    runs = {
+        f"{problem}/{arm.name}": steps.run(arm.architecture, problem, arm.width, raw=arm.raw)
+        for arm in trained
+        for problem in arm.problems
+    }
     arms = [
         PanelArm(
-            name=arm,
-            of=architecture,
-            width=width,
-            problems=problems,
-            networks={problem: steps.network(architecture, problem, width) for problem in problems},
+            name=arm.name,
+            of=arm.name if arm.raw else arm.architecture,
+            width=arm.width,
+            problems=arm.problems,
+            networks={
+                problem: steps.network(arm.architecture, problem, arm.width, raw=arm.raw) for problem in arm.problems
+            },
         )
-        for arm, architecture, width, problems in trained
+        for arm in trained
     ]
-    written = [
-        PanelArm(name=name, of=name, width=0, problems=problems)
-        for name, problems in (("construction", PROBLEMS), ("without_first_layer", TWO_LAYERED))
-    ]
+    written = [PanelArm(name=name, of=name, width=0, problems=problems) for name, (_, problems, _) in WRITTEN.items()]
     config = FormalPanelsConfig(
         arms=(*arms, *written),
         order=PROBLEMS,
@@ -111,16 +134,6 @@ def _panels(settings: Separations, steps: Steps) -> Handle:
         solved=settings.solved,
         heads=settings.heads,
     )
-    runs = {
-        f"{problem}/{arm}": steps.run(architecture, problem, width)
-        for arm, architecture, width, problems in trained
-        for problem in problems
-    }
-    examined = {arm: steps.examined(architecture, problems, width) for arm, architecture, width, problems in trained}
-    examined |= {
-        "construction": steps.constructed(PROBLEMS),
-        "without_first_layer": steps.constructed(TWO_LAYERED, first_layer=False),
-    }
     return formal_panels(
         config,
         examinations={

@@ -47,12 +47,13 @@ class Steps:
         choice = self.choice(name)
         return FormalProblem(task=choice.task, longest=choice.longest)
 
-    def network(self, architecture: Architecture, name: str, width: int | None = None) -> Network:
-        """An architecture's network for a problem, matched to the one-layer Transformer of the same width."""
+    def network(self, architecture: Architecture, name: str, width: int | None = None, *, raw: bool = False) -> Network:
+        """An architecture's network for a problem, matched to the one-layer Transformer of the same width; ``raw``: as
+        it comes."""
         problem, width = self.problem(name), width or self.s.width
         reference = self._network("tf1", width)
         network = self._network(architecture, width)
-        if self.s.match == "width":
+        if raw or self.s.match == "width":
             return network
         return with_parameters(network, problem, reference.shape(problem).parameters)
 
@@ -69,9 +70,11 @@ class Steps:
 
     # ---- Training ----------------------------------------------------------------------------------------------------
 
-    def run(self, architecture: Architecture, name: str, width: int | None = None) -> SequenceConfig:
+    def run(
+        self, architecture: Architecture, name: str, width: int | None = None, *, raw: bool = False
+    ) -> SequenceConfig:
         """What is trained on what, and how."""
-        network = self.network(architecture, name, width)
+        network = self.network(architecture, name, width, raw=raw)
         return SequenceConfig(problem=self.problem(name), network=network, recipe=self.choice(name).recipe)
 
     def sweep(self, run: SequenceConfig, name: str) -> Handle:
@@ -90,10 +93,10 @@ class Steps:
     # ---- Measures ----------------------------------------------------------------------------------------------------
 
     def examined(
-        self, architecture: Architecture, names: Sequence[str], width: int | None = None
+        self, architecture: Architecture, names: Sequence[str], width: int | None = None, *, raw: bool = False
     ) -> dict[int, Mapping[str, Handle]]:
         """For each seed, the architecture's examination on each problem."""
-        runs = {name: self.run(architecture, name, width) for name in names}
+        runs = {name: self.run(architecture, name, width, raw=raw) for name in names}
         return {
             seed: {f"evaluation-{name}": self._examine(name, self.model(run, name, seed)) for name, run in runs.items()}
             for seed in self.s.seeds

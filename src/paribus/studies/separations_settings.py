@@ -95,7 +95,8 @@ class Separations(Settings):
 
     ``trained``: tasks that networks are trained on; constructions are examined on all tasks. ``width`` and ``heads``:
     of every network. ``match``: "parameters" gives all architectures the one-layer Transformer's number of parameters
-    by the width of their feed-forward layers; "width" gives all a feed-forward layer of four times the width.
+    by the width of their feed-forward layers; "width" gives all a feed-forward layer of four times the width. ``raw``:
+    architectures that learn index lookup with such a layer too, to be read beside the matched ones.
     ``state_size``: state per channel of dss and mamba2. ``initializer_range``: 0 = one over the root of the width.
     ``together``: train the seeds of an arm as one batched model where that is faster (on a GPU). ``solved``: share of
     test sequences from which a run counts as having solved its task. ``sequences``: tested for each measure.
@@ -113,6 +114,7 @@ class Separations(Settings):
     match: Literal["parameters", "width"] = "parameters"
     initializer_range: float = Field(default=0.0, ge=0.0)
     widths: Widths = Widths()
+    raw: tuple[Architecture, ...] = ("lstm", "retention", "mamba2")
     theory: Theory = Theory()
     together: bool = False
     solved: float = Field(default=0.99, gt=0.0, le=1.0)

@@ -1,0 +1,80 @@
+"""What was examined on formal tasks, as charts ask for it: accuracies by arm, problem, seed and size."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from paribus.studies.stages.config import StageConfig
+from paribus.studies.stages.formal import LENGTHS
+from paribus.studies.stages.panels import pooled, summaries
+from paribus.studies.stages.problems import FormalProblem, Network
+
+
+class PanelArm(StageConfig):
+    """An arm, what it was trained on, and its network for each problem. ``of``: the architecture, for arms that are
+    another width of one."""
+
+    name: str
+    of: str
+    width: int
+    networks: dict[str, Network] = Field(default_factory=dict)
+    problems: tuple[str, ...]
+
+
+class FormalPanelsConfig(StageConfig):
+    """Arms and problems in the study's order, seeds; ``solved``: accuracy from which a run solved its problem."""
+
+    arms: tuple[PanelArm, ...]
+    order: tuple[str, ...]
+    problems: dict[str, FormalProblem]
+    seeds: tuple[int, ...]
+    solved: float
+    heads: int
+
+
+Folders = Mapping[str, Path]
+
+
+class Outcomes:
+    """Examinations and models are keyed ``problem/arm@seed``, sweeps ``problem/arm``."""
+
+    def __init__(self, config: FormalPanelsConfig, examinations: Folders, trained: Folders, sweeps: Folders) -> None:
+        self.config, self.examinations, self.trained, self.sweeps = config, examinations, trained, sweeps
+
+    def pairs(self) -> Iterator[tuple[PanelArm, str]]:
+        """Every arm with every problem that it was examined on."""
+        for arm in self.config.arms:
+            for problem in arm.problems:
+                yield arm, problem
+
+    def learned(self) -> Iterator[tuple[PanelArm, str]]:
+        """Of those, the ones that were trained."""
+        return ((arm, problem) for arm, problem in self.pairs() if problem in arm.networks)
+
+    def by_problem(self) -> list[tuple[PanelArm, str]]:
+        """The same, problem by problem."""
+        return sorted(self.learned(), key=lambda pair: self.config.order.index(pair[1]))
+
+    def interval(self, arm: PanelArm, problem: str, measure: str = "accuracy") -> Any:
+        """Mean over seeds and test sequences, with its interval."""
+        folders = {
+            f"{arm.name}@{seed}": self.examinations[f"{problem}/{arm.name}@{seed}"] for seed in self.config.seeds
+        }
+        rows = pooled(self.config.seeds, folders, arm.name, [f"{problem}_{measure}"])
+        return summaries(rows, by="nothing")[0].interval
+
+    def by_seed(self, arm: PanelArm, problem: str, size: int | None = None, measure: str = "accuracy") -> list[float]:
+        """Accuracy of each seed at a size of the problem (None: the one of training)."""
+        wanted = self.config.problems[problem].task.size if size is None else size
+        found = []
+        for seed in self.config.seeds:
+            rows = json.loads((self.examinations[f"{problem}/{arm.name}@{seed}"] / LENGTHS).read_text())
+            found += [row[measure] for row in rows if row["size"] == wanted]
+        return found
+
+    def tested(self, arm: PanelArm, problem: str) -> list[int]:
+        folder = self.examinations[f"{problem}/{arm.name}@{self.config.seeds[0]}"]
+        return [row["size"] for row in json.loads((folder / LENGTHS).read_text())]
