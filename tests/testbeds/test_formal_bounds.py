@@ -38,6 +38,7 @@ SMALL: list[FormalTask] = [
     *(Disjointness(bits=n) for n in range(1, 7)),
     *(NearestNeighbour(points=m, dimension=d) for m in range(1, 7) for d in (1, 2, 3)),
     *(NearestNeighbour(points=m, dimension=3, space="sphere") for m in range(1, 7)),
+    *(NearestNeighbour(points=m, dimension=1, space="sphere") for m in range(1, 4)),
     *(AssociativeRecall(length=24, pairs=p, vocabulary=v) for p in (1, 2, 3) for v in (8, 12)),
     *(
         BoundedDyck(pairs=k, depth=d, readout=readout)
@@ -118,8 +119,8 @@ def test_a_margin_without_a_closed_form_is_refused() -> None:
 def test_only_small_tasks_are_counted() -> None:
     with pytest.raises(ConfigError, match="17 bits of state, too many to count rows"):
         count_rows(Equality(bits=17))
-    with pytest.raises(ConfigError, match="2 corners of a cube; take a larger dimension"):
-        count_rows(NearestNeighbour(points=3, dimension=1, space="sphere"))
+    with pytest.raises(ConfigError, match="4 corners of a cube; take a larger dimension"):
+        count_rows(NearestNeighbour(points=5, dimension=2, space="sphere"))
 
 
 # --- one layer ---

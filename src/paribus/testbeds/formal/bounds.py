@@ -28,8 +28,9 @@ def distinct_states(task: FormalTask) -> int:
 
     Index lookup: ``symbols ** length``. Equality and disjointness: ``2 ** bits``. Nearest neighbour: ``2`` to the
     number of different points, whose labels are free. Recall: the ways to give fixed keys different values. Bounded
-    Dyck, at all lengths: the stacks of depth up to D, and for membership one state more for what can no longer be
-    mended. Raises ``ConfigError`` for a task without a closed form.
+    Dyck, at all lengths by one rule for every step: the stacks of depth up to D, and for membership one state more for
+    what can no longer be mended. (A solver that counts its steps needs the stacks of odd or those of even depth only.)
+    Raises ``ConfigError`` for a task without a closed form.
     """
     if isinstance(task, IndexLookup):
         return int(task.symbols**task.length)
@@ -50,7 +51,8 @@ def _free_points(task: NearestNeighbour) -> int:
             f"{task.name}: how many points fit with margin {task.margin} has no closed form; take a margin of 0, or of "
             "at most 2 / dimension on the cube."
         )
-    return min(task.points, 2**task.dimension) if task.space == "cube" else task.points
+    finite = task.space == "cube" or task.dimension == 1  # on a line the sphere is the cube: two points
+    return min(task.points, 2**task.dimension) if finite else task.points
 
 
 def communication_bits(task: FormalTask) -> float:

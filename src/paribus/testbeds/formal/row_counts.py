@@ -80,7 +80,7 @@ def _neighbours(task: NearestNeighbour) -> _Table:
     """Fixed points and every labelling; the suffixes are the points. Corners of the cube are points of the sphere."""
     corners = list(product((-1, 1), repeat=task.dimension))
     points = corners[: task.points]
-    if task.space == "sphere" and len(points) < task.points:
+    if task.space == "sphere" and task.dimension > 1 and len(points) < task.points:
         raise ConfigError(f"{task.name}: rows are counted on {len(points)} corners of a cube; take a larger dimension.")
 
     def answer(labels: String, query: String) -> int:
