@@ -66,7 +66,8 @@ def test_the_arms_are_the_architectures_their_widths_and_the_constructions(plann
     settings = planned.settings
     assert isinstance(settings, Separations)
     sized = [f"{name}_w{width}" for name in settings.widths.architectures for width in settings.widths.widths]
-    assert [arm.name for arm in planned.arms.arms] == [*settings.architectures, *sized, *CONSTRUCTED]
+    raw = [f"{name}_raw" for name in settings.raw if settings.match == "parameters"]
+    assert [arm.name for arm in planned.arms.arms] == [*settings.architectures, *sized, *raw, *CONSTRUCTED]
     assert all(arm.description and arm.seeds == settings.seeds for arm in planned.arms.arms)
     assert set(DESCRIPTIONS) >= set(settings.architectures)
 
@@ -152,11 +153,21 @@ def test_constructions_are_the_same_for_every_seed_and_cost_no_training(smoke: P
     assert set(smoke.arms["without_first_layer"].labelled[0]) == {f"{name}-construct" for name in TWO_LAYERED}
 
 
-def test_sized_arms_learn_lookup_alone(smoke: Plan) -> None:
-    for name in ("tf1_w8", "lstm_w8"):
+def test_sized_and_raw_arms_learn_lookup_alone(smoke: Plan) -> None:
+    for name in ("tf1_w8", "lstm_w8", "lstm_raw"):
         assert set(smoke.arms[name].labelled[0]) == {"lookup-sweep", "lookup-train", "lookup-examine"}
     without = plan("smoke", "trained=dyck")
-    assert not [arm.name for arm in without.arms.arms if "_w" in arm.name]
+    assert [arm.name for arm in without.arms.arms] == [*at("smoke").architectures, *CONSTRUCTED]
+
+
+def test_raw_arms_are_as_they_come_and_their_matched_ones_are_not(smoke: Plan) -> None:
+    networks = {
+        name: labelled(smoke, name, "lookup-train").config.network  # type: ignore[union-attr]
+        for name in ("tf1", "lstm", "lstm_raw")
+    }
+    assert networks["lstm_raw"].ffn_size == networks["tf1"].ffn_size == 4 * 16
+    assert networks["lstm"].ffn_size < 4 * 16
+    assert networks["lstm"].model_copy(update={"ffn_size": 4 * 16}) == networks["lstm_raw"]
 
 
 def test_planned_examples_are_steps_times_rows_and_a_sweep_of_one_rate_is_free(smoke: Plan) -> None:
@@ -202,7 +213,7 @@ def test_more_test_sequences_train_nothing_again(smoke: Plan) -> None:
 
 
 def test_attention_alone_leaves_the_claims_that_need_no_recurrent_net() -> None:
-    found = plan("smoke", "architectures=tf1,tf2", "widths.architectures=tf1")
+    found = plan("smoke", "architectures=tf1,tf2", "widths.architectures=tf1", "raw=[]")
     assert {claim.id for claim in found.claims} == {"depth", "recall-depth", "constructions"}
 
 
@@ -235,6 +246,7 @@ def test_seeds_may_train_together(smoke: Plan) -> None:
         ("architectures=tf1,tf3", "1: .*'mamba2'.*got 'tf3'"),
         ("widths.widths=8,16", r"widths=\(8, 16\) names the study's own width 16.*leave it out"),
         ("widths.widths=8,8", "two arms named 'tf1_w8'"),
+        ("raw=lstm,lstm", "two arms named 'lstm_raw'"),
         ("problems.dyck.sizes=24,97", "multiple of 2 .got 97"),
         ("problems.recall.sizes=6", "associative-recall cannot be made: .*pairs"),
         ("problems.lookup.sizes=12", "length 12 needs index tokens .* larger max_length"),
