@@ -69,6 +69,7 @@ FULL: Preset = {
     "body": {
         "model": "openai-community/gpt2",
         "parameters": 124_000_000,
+        "head_width": 256,
         "classes": ("conjunction", "nearest_neighbour"),
     },
     "direct": {

@@ -73,13 +73,13 @@ class Body(Part):
 
     model: str = ""
     parameters: int = 0
-    shape: Shape = Shape(hidden_size=96, layers=3, heads=4, key_value_heads=2, intermediate_size=256, context=1024)
+    shape: Shape = Shape(hidden_size=64, layers=2, heads=4, key_value_heads=2, intermediate_size=176, context=1024)
     recipe: Recipe = Recipe(steps=300, rows=2, length=512, learning_rate=3e-3, weight_decay=0.1, checkpoint_every=150)
     languages: tuple[str, ...] = ("en", "es")
     documents: int = Field(default=800, gt=0)
     vocabulary: int = Field(default=384, gt=0)
     freeze: Literal["all", "all_but_norms"] = "all"
-    head_width: int = Field(default=256, gt=0)
+    head_width: int = Field(default=128, gt=0)
     classes: tuple[ClassName, ...] = ("conjunction",)
 
 
@@ -115,7 +115,7 @@ class IclDiscrete(Settings):
 
     seeds: tuple[int, ...] = (0, 1, 2)
     classes: tuple[ClassName, ...] = ("conjunction", "sparse_parity", "nearest_neighbour")
-    architectures: tuple[Architecture, ...] = ("transformer", "lstm", "retention")
+    architectures: tuple[Architecture, ...] = ("transformer", "lstm", "dss")
     learners: tuple[LearnerName, ...] = ("null", "averaging", "nearest_neighbour", "optimal")
     dimensions: int = Field(default=8, ge=0)
     points: int = Field(default=30, ge=0)
