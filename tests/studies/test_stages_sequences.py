@@ -1,6 +1,7 @@
 """Sweeps and runs of small sequence models as stages: what is chosen, what is trained, and that it is so every time."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -239,6 +240,14 @@ def test_a_frozen_body_stays_and_its_heads_learn(bench: Bench, body: Path) -> No
         else:
             assert not torch.equal(weight, start[name])
     assert not load_network(folder).training
+
+
+def test_a_run_with_a_body_does_not_tell_where_the_body_lay(bench: Bench, body: Path) -> None:
+    elsewhere = shutil.copytree(body, bench.root / "elsewhere")
+    config = run_of(PROMPTS, HEADS)
+    runs = [trained(bench, config, name=f"from-{place.name}", body=place) for place in (body, elsewhere)]
+    assert hash_tree(runs[0]) == hash_tree(runs[1])
+    assert str(body) not in (runs[0] / "config.json").read_text()
 
 
 def test_a_frozen_weight_that_changed_is_not_published(

@@ -147,8 +147,10 @@ class VectorHeads(PreTrainedModel):
         freeze: Frozen = "nothing",
     ) -> VectorHeads:
         """Heads, drawn from torch's generator, around a copy of a causal language model's body."""
+        body_config = copy.deepcopy(model.config)
+        body_config.name_or_path = ""  # where the body lay is no part of what is saved
         config = VectorHeadsConfig(
-            body_config=copy.deepcopy(model.config),
+            body_config=body_config,
             input_size=input_size,
             outputs=outputs,
             heads=heads,
