@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import ConfigError
-from paribus.testbeds.formal.constructions.catalogue import constructions_for
+from paribus.testbeds.formal.constructions.catalogue import constructions_for, lookups
 from paribus.testbeds.formal.constructions.construction import Construction, certify
 from paribus.testbeds.formal.constructions.lookup import index_lookup
 from paribus.testbeds.formal.constructions.neighbour import nearest_neighbour
@@ -101,6 +101,13 @@ def test_precision_rows_show_where_each_code_breaks() -> None:
     assert [holds[size, "float16"] for size in (16, 64)] == [True, False]
     for code in ("sign", "binary"):
         assert all(row["holds"] for row in precision_rows(build(code), (16, 64, 1024)))
+
+
+def test_lookups_by_every_code_show_which_of_them_bfloat16_breaks() -> None:
+    built = lookups(IndexLookup(length=64, symbols=2), dtype=torch.float64)
+    assert [one.name.split("-")[2] for one in built] == ["sign", "binary", "quadratic"]
+    held = [certificate.holds for one in built if (certificate := certify(one, dtype=torch.bfloat16))]
+    assert held == [True, True, False]
 
 
 def test_broken_certificates_are_errors_of_real_runs() -> None:

@@ -9,7 +9,16 @@ import torch
 from paribus.errors import ConfigError
 from paribus.models.sequence_shape import GROWING, MIXERS
 from paribus.testbeds.fitting import logits_on
-from paribus.testbeds.formal.probing import FormalProbe, StateFacts, config_for, probe, task_at
+from paribus.testbeds.formal.constructions.catalogue import constructions_for
+from paribus.testbeds.formal.probing import (
+    FormalProbe,
+    StateFacts,
+    _verified,
+    config_for,
+    probe,
+    task_at,
+    verify_constructions,
+)
 from paribus.testbeds.formal.scoring import length_scores
 from paribus.testbeds.formal.tasks import TASKS, parse_task
 from paribus.training.results import StepReport
@@ -133,6 +142,32 @@ def test_a_construction_passed_through_the_tests_counts_as_learned() -> None:
     perfect = TrainResult(index_lookup(TASK).model, FP32, steps=7)
     rows = _rows(small_probe(), 0, 0.1, perfect)
     assert all(row.learned and row.accuracy == row.token_accuracy == 1.0 and row.steps == 7 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "proved"),
+    [
+        ("index-lookup", {"length": 40}, "every input"),
+        ("equality", {"bits": 30}, "every input"),
+        ("associative-recall", {"length": 16}, "every input"),
+        ("bounded-dyck", {"depth": 3, "length": 40}, "every length"),
+        ("bounded-dyck", {"depth": 3, "length": 40, "readout": "membership"}, "every length"),
+        ("bounded-dyck", {"depth": 12, "length": 40}, ""),
+    ],
+)
+def test_more_is_proved_than_samples_show(name: str, settings: dict, proved: str) -> None:
+    found = verify_constructions(parse_task(name, **settings), samples=20)
+    assert [row.proved for row in found] == [proved] * len(found) and len(found) >= 1
+    assert not any(row.exhaustive or row.errors for row in found)
+
+
+@pytest.mark.parametrize("name", ["index-lookup", "bounded-dyck"])
+def test_nothing_is_proved_of_spoilt_weights(name: str) -> None:
+    built = constructions_for(parse_task(name, length=8))[-1]
+    assert _verified(built, 20).proved
+    with torch.no_grad():
+        next(built.model.model.layers[0].mixer.parameters()).zero_()
+    assert not _verified(built, 20).proved
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1]])

@@ -223,7 +223,7 @@ def _show_checks(rows: "Sequence[VerifiedRow]") -> None:
             f"{row.checked:,}{' (all)' if row.exhaustive else ''}",
             row.errors,
             f"{row.measured_margin:.3g} (≥ {row.margin:.3g})",
-            "0" if row.failure_bound == 0 else f"{row.failure_bound:.2g}",
+            f"none: {row.proved}" if row.proved else f"{row.failure_bound:.2g}",
         ]
         for row in rows
     ]
