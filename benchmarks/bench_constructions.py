@@ -1,6 +1,6 @@
 """How long does it take to verify the constructions of the formal test-bed, all inputs of all small sizes included?
 
-The suite is that of the plan: index lookup over every sequence, position and length, equality and disjointness over all
+The suite: index lookup over every sequence, position and length, equality and disjointness over all
 inputs up to 9 bits in both variants, nearest neighbour exhaustively and at d = 16, M = 500, bounded Dyck over every
 string and every state, and certificates up to 8192 positions in four precisions. It is set against the 155 CPU seconds
 that an unbatched first version took elsewhere, without the walk and the certificates (goal: below 60), and against the

@@ -19,7 +19,7 @@ SMALL = (
     "learners=null,averaging",
     "direct.classes=[]",
     "body.recipe.checkpoint_every=5",
-    "recipe.steps=200",
+    "recipe.steps=120",
     "recipe.checkpoint_every=20",
 )
 
@@ -110,4 +110,4 @@ def test_random_kills_end_in_the_same_bytes(tmp_path: Path) -> None:
     assert payload_differences(Store(store), Store(undisturbed)) == []
     plan = STUDY.plan(STUDY.at("smoke", SMALL))
     folder = Store(store).path(plan.arms["mix"].labelled[1]["conjunction-train"].address)
-    assert json.loads((folder / "training.json").read_text())["steps"] == 200
+    assert json.loads((folder / "training.json").read_text())["steps"] == 120

@@ -150,7 +150,7 @@ def test_a_run_is_the_trainers_on_the_problems_stream_with_the_swept_rate(bench:
         assert torch.equal(weight, weights(folder)[name])
     told = read(folder / TRAINING)
     assert (told["seed"], told["learning_rate"], told["steps"]) == (5, 0.02, 9)
-    assert told["curve"] == course(alone.history)
+    assert told["curve"] == course(alone.history, len(alone.history))
 
 
 def test_what_a_run_spent_is_what_was_planned(bench: Bench) -> None:
@@ -204,7 +204,7 @@ def test_a_course_has_at_most_forty_points_and_loses_no_step(steps: int) -> None
     history = [
         {"step": float(n), "loss": n**0.5, "accuracy": 1 / n, "sequence_accuracy": n % 2} for n in range(1, steps + 1)
     ]
-    points = course(history)
+    points = course(history, len(history))
     ends = [0, *(int(point["step"]) for point in points)]
     assert len(points) <= 40 and ends[-1] == steps
     sizes = [end - start for start, end in pairwise(ends)]
@@ -212,6 +212,13 @@ def test_a_course_has_at_most_forty_points_and_loses_no_step(steps: int) -> None
     for name in ("loss", "accuracy", "sequence_accuracy"):
         total = sum(point[name] * size for point, size in zip(points, sizes, strict=True))
         assert total / steps == pytest.approx(fmean(row[name] for row in history))
+
+
+def test_runs_that_end_early_have_the_stretches_of_those_that_do_not() -> None:
+    history = [{"step": n, "loss": 1.0 / n, "accuracy": 0.5, "sequence_accuracy": 0.5} for n in range(1, 201)]
+    whole, short = course(history, 200), course(history[:77], 200)
+    assert short[:-1] == whole[: len(short) - 1]
+    assert [point["step"] for point in short[-2:]] == [75, 77]
 
 
 # ---- Frozen bodies ---------------------------------------------------------------------------------------------------

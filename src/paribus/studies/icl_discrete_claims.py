@@ -222,7 +222,8 @@ def _claims(s: IclDiscrete) -> list[Claim]:
         ),
         (
             "parity",
-            "Parity is not learned in context, although learners solve it from the same examples.",
+            "Parity is not learned in context"
+            + (", although learners solve it from the same examples." if "optimal" in s.learners else "."),
             f"{PAPER}, figure on sparse parity",
             [f"{text}, {name}" for name in HARD for text in _PARITY],
         ),
@@ -259,7 +260,8 @@ def _claims(s: IclDiscrete) -> list[Claim]:
         ),
         (
             "bodies",
-            "A frozen body pre-trained on text computes in context what a random one does not.",
+            "Heads around a frozen body learn better in context when the body was pre-trained on text than when it is "
+            "random.",
             f"{PAPER}, section on pre-trained models",
             [f"a pre-trained body over a random one, {name}" for name in s.body.classes],
         ),

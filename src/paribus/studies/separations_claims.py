@@ -105,6 +105,8 @@ TWO_LAYERED = ("equality", "disjointness", "recall")
 def claims(settings: Separations) -> list[Claim]:
     """Claims of which at least one contrast is there."""
     found, nets = {row.name for row in contrasts(settings)}, fixed_state(settings)
+    matched = settings.match == "parameters"
+    size = "with as many parameters" if matched else "of the same width"
 
     def claim(contrasts: Iterable[str], **words: str) -> list[Claim]:
         kept = tuple(name for name in contrasts if name in found)
@@ -114,8 +116,8 @@ def claims(settings: Separations) -> list[Claim]:
         *claim(
             id="lookup",
             sentence=(
-                "A one-layer Transformer learns index lookup where recurrent nets with as many parameters, whose state "
-                "has room for the whole input, do not within the same budget."
+                "Trained within the same budget, a one-layer Transformer looks an index up more accurately than "
+                f"recurrent nets {size}, whose state has room for the whole input."
             ),
             source=f"{PAPER}, abstract and figure 2",
             contrasts=tuple(f"one attention layer over {name}, lookup" for name in nets),
@@ -132,17 +134,18 @@ def claims(settings: Separations) -> list[Claim]:
             sentence="On bounded Dyck, recurrent nets of constant size beat a one-layer Transformer.",
             source=f"{PAPER}, abstract and figure 2",
             contrasts=tuple(f"{name} over one attention layer, Dyck" for name in nets),
-            scope_note="the bound on one layer binds far longer inputs only: nothing forbids one layer to learn it",
+            scope_note="no bound on one layer is known for next characters, which are what is learned here",
         ),
         *claim(
             id="depth",
-            sentence="On bounded Dyck a second attention layer beats one, at the same number of parameters.",
+            sentence="On bounded Dyck two attention layers beat one"
+            + (", at the same number of parameters." if matched else "."),
             source=f"{PAPER}, abstract (two layers of logarithmic size suffice); equal parameters are ours",
             contrasts=("two attention layers over one, Dyck",),
         ),
         *claim(
             id="recall",
-            sentence="Two attention layers recall associations where recurrent nets with as many parameters do not.",
+            sentence=f"Two attention layers recall associations more accurately than recurrent nets {size}.",
             source=f"{PAPER}, abstract (nearest neighbour and recall)",
             contrasts=tuple(f"two attention layers over {name}, recall" for name in nets),
         ),

@@ -168,38 +168,33 @@ def silenced(network: Any) -> Any:
     return network
 
 
-@stage(version="1")
+@stage(version="2")
 def verify(config: VerifyConfig, *, out: Path) -> None:
-    """Check every construction, and find the number formats in which each holds.
+    """Check every construction, and find the number formats in which each way of lookup holds.
 
     Writes ``verified.jsonl`` and ``precision.jsonl``.
     """
-    from paribus.testbeds.formal.constructions.catalogue import constructions_for
+    from paribus.testbeds.formal.constructions.codes import CODES
     from paribus.testbeds.formal.constructions.precision import precision_rows
-    from paribus.testbeds.formal.constructions.verifying import verify as verified
+    from paribus.testbeds.formal.probing import verify_constructions
 
-    checked, precise = [], []
-    for task in config.tasks:
-        for built in constructions_for(task):
-            found = verified(built, samples=config.samples)
-            checked.append(built.row() | {name: getattr(found, name) for name in VERIFICATION})
-    for number, _ in enumerate(constructions_for(config.lookup)):
-        precise += precision_rows(partial(_exact, config.lookup, number), config.sizes)
-    write_rows(out / VERIFIED, checked)
+    checked = [row for task in config.tasks for row in verify_constructions(task, samples=config.samples)]
+    write_rows(out / VERIFIED, [row.model_dump() for row in checked])
+    precise = [
+        row
+        for number, _ in enumerate(CODES)
+        for row in precision_rows(partial(_exact, config.lookup, number), config.sizes)
+    ]
     write_rows(out / PRECISION, precise)
 
 
 def _exact(lookup: IndexLookup, number: int, size: int) -> Any:
-    """A construction of lookup at another size, in float64, so that other formats round it once."""
+    """Lookup by one of the codes at another size, in float64, so that other formats round it once."""
     import torch
 
-    from paribus.testbeds.formal.constructions.catalogue import constructions_for
+    from paribus.testbeds.formal.constructions.catalogue import lookups
 
-    task = IndexLookup(length=size, symbols=lookup.symbols)
-    return constructions_for(task, dtype=torch.float64)[number]
-
-
-VERIFICATION = ("checked", "errors", "exhaustive", "margin", "failure_bound")
+    return lookups(IndexLookup(length=size, symbols=lookup.symbols), dtype=torch.float64)[number]
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

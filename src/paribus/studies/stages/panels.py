@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from paribus.lab import Panel, stage
@@ -80,6 +81,23 @@ def summaries(rows: Sequence[Any], *, by: Literal["language", "task", "nothing"]
     from paribus.evaluation.items import summarise
 
     return summarise(rows, by_language=by == "language", by_group=by == "task", resamples=1000)
+
+
+def course_rows(curves: Mapping[int, Sequence[Mapping[str, float]]], measure: str, **told: str) -> list[dict[str, Any]]:
+    """Lines of a measure along training: the mean over seeds at every step, and each seed faintly.
+
+    ``curves``: by seed. Runs that ended early are in the mean as far as they went. ``told``: series and facet.
+    """
+    by_step: dict[float, dict[int, float]] = {}
+    for seed, points in curves.items():
+        for point in points:
+            by_step.setdefault(point["step"], {})[seed] = point[measure]
+    rows: list[dict[str, Any]] = []
+    for step, found in sorted(by_step.items()):
+        rows.append({"x": step, "y": fmean(found.values()), **told})
+        runs = {"role": "run", "of": told["series"]}
+        rows += [{"x": step, "y": y, **told, "series": f"seed {seed}", **runs} for seed, y in found.items()]
+    return rows
 
 
 _TITLES = {"exact_match": "exact match on held-out facts", "win_rate": "win rate against the base"}

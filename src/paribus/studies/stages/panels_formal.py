@@ -8,7 +8,7 @@ from typing import Any
 from paribus.lab import Panel, stage
 from paribus.studies.stages.formal import DEPTHS, VERIFIED, read_rows
 from paribus.studies.stages.outcomes_formal import FormalPanelsConfig, Outcomes, PanelArm
-from paribus.studies.stages.panels import write_panels
+from paribus.studies.stages.panels import course_rows, write_panels
 from paribus.studies.stages.panels_formal_sizes import (
     SizeCharts,
     bounds,
@@ -151,7 +151,7 @@ class Charts(Outcomes):
             id=f"lengths-{problem}",
             kind="lines",
             title=f"Other lengths than those of training: {problem}",
-            caption="All of a sequence right. Faint: single seeds. Positions beyond training have random codes.",
+            caption="All of a sequence right. Faint: seeds. Attention and Hyena have no trained positions beyond.",
             rows=tuple(rows),
             x_title="length",
             y_title="accuracy",
@@ -175,13 +175,7 @@ class Charts(Outcomes):
                 seed: json.loads((self.trained[f"{problem}/{arm.name}@{seed}"] / TRAINING).read_text())["curve"]
                 for seed in self.config.seeds
             }
-            for points in zip(*curves.values(), strict=True):
-                point = {"x": points[0]["step"], "facet": problem}
-                rows.append({**point, "y": fmean(p["sequence_accuracy"] for p in points), "series": arm.name})
-                rows += [
-                    {**point, "y": p["sequence_accuracy"], "series": f"seed {seed}", "role": "run", "of": arm.name}
-                    for seed, p in zip(curves, points, strict=True)
-                ]
+            rows += course_rows(curves, "sequence_accuracy", series=arm.name, facet=problem)
         return Panel(
             id="courses",
             kind="lines",

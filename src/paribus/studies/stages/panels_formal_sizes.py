@@ -19,18 +19,17 @@ class SizeCharts(Outcomes):
     """Accuracy against width and state, with what is proved."""
 
     def widths(self, verified: Sequence[Mapping[str, Any]]) -> list[Panel]:
-        """Accuracy against width with every bound and construction, a chart for each task; and against state bits."""
-        constructed = {row["task"]: row["width"] for row in reversed(verified)}
+        """Accuracy against width, and against the bits of a fixed state, with every bound and construction."""
+        constructed = {row["task"]: row for row in reversed(verified)}
         return [
             Panel(
                 id="widths",
                 kind="lines",
-                title="Accuracy against width, with what is proved",
+                title="Accuracy against width",
                 caption=(
-                    "Faint points: single seeds. Vertical lines: the least width of an exact recurrent net with fp32 "
-                    "numbers, of an exact one-layer Transformer where a bound is known, and the width of the paper's "
-                    "own construction. A bound speaks of exact answers in the worst case; left of it no net "
-                    "of its kind can be exact, right of it nothing is promised about learning."
+                    "Faint points: single seeds. Vertical lines: the width of the paper's own construction, and the "
+                    "least width of an exact one-layer Transformer where a bound is known. Left of that bound one "
+                    "layer cannot be exact on all inputs; right of it nothing is promised about learning."
                 ),
                 rows=tuple(row for problem in self.config.order for row in self._width_rows(problem, constructed)),
                 x_title="width",
@@ -40,31 +39,55 @@ class SizeCharts(Outcomes):
             Panel(
                 id="state",
                 kind="lines",
-                title="Accuracy of lookup against the bits of the state",
+                title="Answers right against the bits of the state",
                 caption=(
-                    "Nets with a state of fixed size, fp32. Vertical line: bits that an exact net needs. Dashed: the "
-                    "best accuracy that so many bits allow (Fano's inequality)."
+                    "Nets with a state of fixed size, fp32; token accuracy. Vertical lines: bits that every exact net "
+                    "of this kind needs, and bits of the hand-written one. Dashed: the best accuracy that so many bits "
+                    "allow (Fano's inequality), where a closed form is known."
                 ),
-                rows=tuple(self._state_rows()),
+                rows=tuple(row for problem in self.config.order for row in self._state_rows(problem, constructed)),
                 x_title="bits of the state",
                 y_title="accuracy",
                 x_scale="log",
             ),
         ]
 
-    def _width_rows(self, problem: str, constructed: Mapping[str, int]) -> list[dict[str, Any]]:
-        rows, given = self._runs(problem, lambda arm: arm.width), self.config.problems[problem]
-        places = [("recurrent, at least", _recurrent_width(given)), ("construction", constructed[given.task.name])]
-        places += _one_layer(given, self.config.heads)
-        bounds = [{"x": width, "y": None, "series": name, "facet": problem, "role": "bound"} for name, width in places]
-        return [*rows, *(bounds if rows else [])]
+    def _width_rows(self, problem: str, constructed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        arms = [arm for arm, name in self.learned() if name == problem]
+        rows, given = self._runs(problem, arms, lambda arm: arm.width, "accuracy"), self.config.problems[problem]
+        places = [("construction", constructed[given.task.name]["width"]), *_one_layer(given, self.config.heads)]
+        return [*rows, *(_flag(name, width, problem) for name, width in places if rows)]
 
-    def _runs(self, problem: str, x: Callable[[PanelArm], float], kinds: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Mean accuracy of the architectures at their x, and every seed's."""
+    def _state_rows(self, problem: str, constructed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        from paribus.testbeds.formal.bounds import recurrent_bits
+
+        given = self.config.problems[problem]
+        fixed = [arm for arm, name in self.learned() if name == problem and arm.networks[name].mixer not in GROWING]
+
+        def bits(arm: PanelArm) -> int:
+            return arm.networks[problem].shape(given).state_bits(given.tokens)
+
+        rows = self._runs(problem, fixed, bits, "token_accuracy")
+        if not rows:
+            return []
+        needed, widest = recurrent_bits(given.task), max(row["x"] for row in rows)
+        for x in [*(needed * 2 ** (step / 4) for step in range(-16, 1)), *([widest] if widest > needed else [])]:
+            ceiling = _best_of_bits(given, x)
+            if ceiling is not None:
+                rows.append({"x": x, "y": ceiling, "series": "ceiling", "facet": problem, "role": "reference"})
+        rows.append(_flag(f"needs {needed} bits", needed, problem))
+        if isinstance(given.task, BoundedDyck):
+            units = constructed[given.task.name]["width"]
+            rows.append(_flag("construction", 32 * units, problem))
+        return rows
+
+    def _runs(
+        self, problem: str, arms: Sequence[PanelArm], x: Callable[[PanelArm], float], measure: str
+    ) -> list[dict[str, Any]]:
+        """Mean accuracy of arms at their x, and every seed's."""
         rows: list[dict[str, Any]] = []
-        arms = [arm for arm, name in self.learned() if name == problem and (not kinds or arm.of in kinds)]
         for arm in sorted(arms, key=lambda arm: (arm.of, x(arm))):
-            found = self.by_seed(arm, problem)
+            found = self.by_seed(arm, problem, measure=measure)
             point = {"x": x(arm), "facet": problem}
             rows.append({**point, "y": fmean(found), "series": arm.of})
             rows += [
@@ -72,36 +95,6 @@ class SizeCharts(Outcomes):
                 for seed, value in zip(self.config.seeds, found, strict=True)
             ]
         return rows
-
-    def _state_rows(self) -> list[dict[str, Any]]:
-        from paribus.testbeds.formal.bounds import recurrent_bits, task_ceiling
-
-        problem = next((name for name in self.config.problems if name == "lookup"), None)
-        if problem is None:
-            return []
-        fixed = [arm.of for arm, name in self.learned() if name == problem and self._mixer(arm) not in GROWING]
-        task = self.config.problems[problem].task
-
-        def bits(arm: PanelArm) -> int:
-            return arm.networks[problem].shape(self.config.problems[problem]).state_bits(task.tokens)
-
-        rows = self._runs(problem, bits, fixed) if fixed else []
-        if not rows:
-            return []
-        needed = recurrent_bits(task)
-        widest = max(row["x"] for row in rows)
-        curve = [*(needed * 2 ** (step / 4) for step in range(-16, 1)), *([widest] if widest > needed else [])]
-        rows += [
-            {"x": x, "y": task_ceiling(task, x), "series": "ceiling", "facet": problem, "role": "reference"}
-            for x in curve
-        ]
-        return [
-            *rows,
-            {"x": needed, "y": None, "series": f"{needed} bits", "facet": problem, "role": "bound"},
-        ]
-
-    def _mixer(self, arm: PanelArm) -> str:
-        return next(iter(arm.networks.values())).mixer
 
     def sizes(self) -> Panel:
         """What every network has and carries."""
@@ -167,27 +160,23 @@ class SizeCharts(Outcomes):
         )
 
 
+def _flag(name: str, x: float, facet: str) -> dict[str, Any]:
+    """A vertical line with a name."""
+    return {"x": x, "y": None, "series": name, "facet": facet, "role": "bound"}
+
+
 def _ceiling(shape: SequenceShape, problem: FormalProblem) -> float | None:
     """The best token accuracy that a fixed state allows, where a closed form is known."""
+    return None if shape.mixer in GROWING else _best_of_bits(problem, shape.state_bits(problem.tokens))
+
+
+def _best_of_bits(problem: FormalProblem, bits: float) -> float | None:
     from paribus.testbeds.formal.bounds import task_ceiling
 
-    if shape.mixer in GROWING:
-        return None
     try:
-        return task_ceiling(problem.task, shape.state_bits(problem.tokens))
+        return task_ceiling(problem.task, bits)
     except ConfigError:
         return None
-
-
-def _recurrent_width(problem: FormalProblem) -> int:
-    from paribus.testbeds.formal.bounds import recurrent_width
-
-    return recurrent_width(problem.task, 32)
-
-
-def _decided(task: Any) -> Any:
-    """The task as a question of yes and no: whoever tells the next characters of a Dyck string tells membership."""
-    return task.model_copy(update={"readout": "membership"}) if isinstance(task, BoundedDyck) else task
 
 
 def _one_layer(problem: FormalProblem, heads: int) -> list[tuple[str, int]]:
@@ -195,7 +184,7 @@ def _one_layer(problem: FormalProblem, heads: int) -> list[tuple[str, int]]:
     from paribus.testbeds.formal.bounds import one_layer_width
 
     try:
-        return [("one layer, at least", one_layer_width(_decided(problem.task), heads=heads, bits_per_number=32).width)]
+        return [("one layer, at least", one_layer_width(problem.task, heads=heads, bits_per_number=32).width)]
     except ConfigError:
         return []
 
@@ -215,7 +204,7 @@ def bounds(config: FormalPanelsConfig) -> list[Panel]:
             "width of one exact attention layer": None,
         }
         try:
-            bound = one_layer_width(_decided(task), heads=config.heads, bits_per_number=32)
+            bound = one_layer_width(task, heads=config.heads, bits_per_number=32)
             row["width of one exact attention layer"] = bound.width
             assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": bound.assumes})
         except ConfigError:
@@ -228,7 +217,8 @@ def bounds(config: FormalPanelsConfig) -> list[Panel]:
             title="What is proved: least sizes of exact solvers",
             caption=(
                 "Worst case over inputs. Equality has a randomised protocol of few bits, so its one-layer bound says "
-                "nothing about the average input. Lookup has no bound on one layer: one of small width does it."
+                "nothing about the average input. Lookup has no bound on one layer: one of small width does it. "
+                "The paper's bound for bounded Dyck is on membership; next characters tell it over all positions only."
             ),
             rows=tuple(rows),
         ),
@@ -242,14 +232,16 @@ def bounds(config: FormalPanelsConfig) -> list[Panel]:
 
 
 def verified_table(folder: Path) -> Panel:
+    """Constructions and what checking them gave."""
     return Panel(
         id="verified",
         kind="table",
         title="Constructions, checked",
         caption=(
-            "Hand-written weights in the class of the trained networks. Exhaustive: every input there is. Else errors "
-            "are rarer than the failure bound with 95% confidence. Margin: the least gap between a right logit and the "
-            "best wrong one."
+            "Hand-written weights in the class of the trained networks. Exhaustive: every input there is was run. "
+            "Proved: no input, or no input of any length, can be answered wrong, by a certificate over the weights or "
+            "a walk through all states. Else errors are rarer than the failure bound with 95% confidence. Margin: the "
+            "guaranteed gap between a right logit and the best wrong one; measured: the least that was seen."
         ),
         rows=tuple(read_rows(folder / VERIFIED)),
     )

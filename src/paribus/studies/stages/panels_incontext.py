@@ -1,8 +1,9 @@
 """The stage that turns what models learned in context into the charts and tables of a report."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paribus.lab import Panel, stage
 from paribus.studies.stages.formal import read_rows
@@ -10,6 +11,9 @@ from paribus.studies.stages.incontext import DIRECT
 from paribus.studies.stages.outcomes_incontext import Folders, Outcomes, PanelArm, PromptPanelsConfig, shown
 from paribus.studies.stages.panels import write_panels
 from paribus.studies.stages.panels_incontext_runs import RunCharts
+
+if TYPE_CHECKING:
+    from paribus.testbeds.incontext.curves import Curve
 
 REACHED = (0.9, 0.95, 0.99)
 
@@ -94,14 +98,14 @@ class Charts(Outcomes):
         """Area under the curve, and examples to given accuracies."""
         rows = []
         for arm, name in self.pairs("trained", "learner"):
-            curve = self.mean_curve(arm, name, "plain")
+            reached = as_curve(self.mean_curve(arm, name, "plain"))
             row: dict[str, Any] = {
                 "class": name,
                 "arm": arm.name,
                 "mean accuracy": self.interval(arm, name, "mean_accuracy").estimate,
             }
             for accuracy in REACHED:
-                row[f"examples to {accuracy:.0%}"] = _examples_to(curve, accuracy)
+                row[f"examples to {accuracy:.0%}"] = reached.examples_to(accuracy)
             rows.append(row)
         return Panel(
             id="efficiency",
@@ -213,12 +217,19 @@ class Charts(Outcomes):
         )
 
 
-def _examples_to(curve: list[dict[str, float]], accuracy: float, hold: int = 3) -> int | None:
-    """The first number of examples from which the curve stays at an accuracy for ``hold`` positions."""
-    for place in range(len(curve)):
-        if all(row["y"] >= accuracy for row in curve[place : place + hold]):
-            return int(curve[place]["x"])
-    return None
+def as_curve(rows: Sequence[Mapping[str, float]]) -> "Curve":
+    """Mean rows as a curve of the test-bed, which knows how many examples an accuracy takes."""
+    from paribus.testbeds.incontext.curves import Curve
+
+    columns = {name: tuple(row[name] for row in rows) for name in ("y", "low", "high")}
+    return Curve(
+        examples=tuple(int(row["x"]) for row in rows),
+        mean=columns["y"],
+        std=(),
+        low=columns["low"],
+        high=columns["high"],
+        prompts=(),
+    )
 
 
 def _answers(config: PromptPanelsConfig, asked: Folders) -> Panel:

@@ -7,6 +7,7 @@ from typing import Any
 from paribus.lab import Panel
 from paribus.studies.stages.incontext import HEADS
 from paribus.studies.stages.outcomes_incontext import Outcomes, PanelArm, shown
+from paribus.studies.stages.panels import course_rows
 from paribus.studies.stages.problems import Network
 from paribus.studies.stages.sequences import SWEEP, TRAINING
 
@@ -118,13 +119,7 @@ class RunCharts(Outcomes):
                 seed: json.loads((self.trained[f"{name}/{arm.name}@{seed}"] / TRAINING).read_text())["curve"]
                 for seed in self.config.seeds
             }
-            for points in zip(*curves.values(), strict=True):
-                point = {"x": points[0]["step"], "facet": name}
-                rows.append({**point, "y": fmean(p["accuracy"] for p in points), "series": shown(arm.name)})
-                rows += [
-                    {**point, "y": p["accuracy"], "series": f"seed {seed}", "role": "run", "of": shown(arm.name)}
-                    for seed, p in zip(curves, points, strict=True)
-                ]
+            rows += course_rows(curves, "accuracy", series=shown(arm.name), facet=name)
         return Panel(
             id="courses",
             kind="lines",

@@ -206,7 +206,7 @@ def train_sequence(config: SequenceConfig, sweep: Path, body: Path | None = None
     result = _fit(network, config, rate, seed)
     after = dict(result.model.named_parameters())
     assert all(after[name].equal(weight) for name, weight in still.items()), "what is frozen stays as it was"
-    save_run(result, rate, seed, out)
+    save_run(result, config.recipe.steps, rate, seed, out)
     return measured(config, result)
 
 
@@ -228,20 +228,20 @@ def _fit(network: Any, config: SequenceConfig, rate: float, seed: int) -> "Train
     )
 
 
-def save_run(result: "TrainResult", rate: float, seed: int, out: Path) -> None:
+def save_run(result: "TrainResult", planned: int, rate: float, seed: int, out: Path) -> None:
     """The trained model, and in ``training.json`` what it was trained by and how it went."""
     result.model.save_pretrained(out)
-    told = {"seed": seed, "learning_rate": rate, "steps": result.steps, "curve": course(result.history)}
+    told = {"seed": seed, "learning_rate": rate, "steps": result.steps, "curve": course(result.history, planned)}
     (out / TRAINING).write_text(json.dumps(told, indent=1))
 
 
 POINTS = 40
 
 
-def course(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """A run in at most forty points: last step, mean loss and accuracies of each stretch. Batches are fresh, so these
-    are accuracies on unseen sequences."""
-    size = max(1, -(-len(history) // POINTS))
+def course(history: Sequence[Mapping[str, float]], planned: int) -> list[dict[str, float]]:
+    """A run in at most forty points: last step, mean loss and accuracies of each stretch of its planned steps. Batches
+    are fresh, so these are accuracies on unseen sequences."""
+    size = max(1, -(-planned // POINTS))
     stretches = [history[start : start + size] for start in range(0, len(history), size)]
     names = ("loss", "accuracy", "sequence_accuracy")
     return [
@@ -285,7 +285,7 @@ def train_seeds(config: SeedsConfig, sweep: Path, *, out: Path) -> None:
     )
     for seed, result in zip(config.seeds, results, strict=True):
         print(f"seed {seed}: {result.compute.reason}")
-        save_run(result, rate, seed, _member(out, seed))
+        save_run(result, recipe.steps, rate, seed, _member(out, seed))
 
 
 def seed_cost(config: SeedConfig, inputs: Mapping[str, Any]) -> Cost:
