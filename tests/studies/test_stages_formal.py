@@ -225,7 +225,7 @@ def test_silencing_touches_the_first_mixer_alone() -> None:
 
 def test_constructions_are_checked_on_every_input_and_certified_in_every_format(bench: Bench) -> None:
     tasks = (IndexLookup(length=4, symbols=2), BoundedDyck(length=6, pairs=1, depth=2), Equality(bits=3))
-    config = VerifyConfig(tasks=tasks, lookup=LOOKUP, sizes=(4, 8), samples=50)
+    config = VerifyConfig(tasks=tasks, lookup=LOOKUP, sizes=(4, 64), samples=50)
     folder = bench("verified", verify, config)
     rows = read_rows(folder / VERIFIED)
     assert {row["task"] for row in rows} == {task.name for task in tasks}
@@ -235,4 +235,7 @@ def test_constructions_are_checked_on_every_input_and_certified_in_every_format(
     precise = read_rows(folder / PRECISION)
     assert len(precise) == len(CODES) * 2 * 4
     assert {row["dtype"] for row in precise} == {"float64", "float32", "bfloat16", "float16"}
-    assert {row["size"] for row in precise} == {4, 8} and all(row["holds"] for row in precise)
+    assert {row["size"] for row in precise} == {4, 64}
+    broken = [row for row in precise if not row["holds"]]
+    assert {(row["size"], row["dtype"]) for row in broken} == {(64, "bfloat16"), (64, "float16")}
+    assert all("quadratic" in row["construction"] for row in broken)

@@ -168,7 +168,7 @@ def silenced(network: Any) -> Any:
     return network
 
 
-@stage(version="2")
+@stage(version="3")
 def verify(config: VerifyConfig, *, out: Path) -> None:
     """Check every construction, and find the number formats in which each way of lookup holds.
 
