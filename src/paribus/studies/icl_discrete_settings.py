@@ -86,7 +86,7 @@ class Body(Part):
 class Direct(Part):
     """A language model asked in text about new functions; ``classes`` empty = leave it out.
 
-    ``model``: a directory or hub id; empty = the body's model.
+    ``model``: a directory or hub id; empty = the model that is pre-trained here (to be given where ``body.model`` is).
     """
 
     model: str = ""

@@ -231,7 +231,12 @@ def _fit(network: Any, config: SequenceConfig, rate: float, seed: int) -> "Train
 def save_run(result: "TrainResult", planned: int, rate: float, seed: int, out: Path) -> None:
     """The trained model, and in ``training.json`` what it was trained by and how it went."""
     result.model.save_pretrained(out)
-    told = {"seed": seed, "learning_rate": rate, "steps": result.steps, "curve": course(result.history, planned)}
+    told = {
+        "seed": seed,
+        "learning_rate": rate,
+        **{name: getattr(result, name) for name in ("steps", "tokens", "targets")},
+        "curve": course(result.history, planned),
+    }
     (out / TRAINING).write_text(json.dumps(told, indent=1))
 
 
@@ -299,8 +304,9 @@ def take_seed(config: SeedConfig, runs: Path, *, out: Path) -> Cost:
     import shutil
 
     shutil.copytree(_member(runs, config.seed), out, dirs_exist_ok=True)
-    steps = json.loads((out / TRAINING).read_text())["steps"]
-    return config.run.cost(steps)
+    told = json.loads((out / TRAINING).read_text())
+    counted = {name: told[name] for name in ("tokens", "targets")}
+    return config.run.cost(told["steps"]).model_copy(update=counted)
 
 
 def load_network(model: Path) -> Any:
