@@ -38,7 +38,7 @@ def test_every_string_is_answered_right(build: Build, readout: str, pairs: int, 
 @each_build
 @each_readout
 @pytest.mark.parametrize(("pairs", "depth", "length"), [(2, 2, 8), (2, 3, 8), (3, 2, 6)])
-def test_every_string_is_answered_right_at_the_dossiers_sizes(
+def test_every_string_is_answered_right_at_the_sizes_first_verified(
     build: Build, readout: str, pairs: int, depth: int, length: int
 ) -> None:
     found = verify(build(BoundedDyck(pairs=pairs, depth=depth, length=length, readout=readout)))

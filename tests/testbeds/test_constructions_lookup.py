@@ -31,7 +31,7 @@ def test_every_input_is_answered_right(code: str, letters: str, length: int, sym
 @pytest.mark.slow
 @pytest.mark.parametrize("code", ["sign", "binary"])
 @pytest.mark.parametrize(("length", "symbols"), [(12, 2), (6, 4)])
-def test_every_input_is_answered_right_at_the_dossiers_sizes(code: str, length: int, symbols: int) -> None:
+def test_every_input_is_answered_right_at_the_sizes_first_verified(code: str, length: int, symbols: int) -> None:
     found = verify(index_lookup(IndexLookup(length=length, symbols=symbols), code=code))
     assert found.exhaustive and found.passed
 
