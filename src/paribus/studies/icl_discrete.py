@@ -124,8 +124,6 @@ def _panels(settings: IclDiscrete, steps: Steps, runs: Runs, examined: Mapping[s
         problems={name: steps.problem(name) for name in classes},
         seeds=settings.seeds,
         taught=settings.teaching.name,
-        first={name: steps.known(name) for name in classes},
-        asked=settings.direct.classes,
         near=settings.equivalence,
     )
     by_key = {

@@ -1,18 +1,19 @@
 """Stages that examine networks and hand-written constructions on formal tasks."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pydantic import Field
 
 from paribus.lab import Cost, stage, write_items
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import FormalProblem
+from paribus.studies.stages.rows import write_rows
 from paribus.studies.stages.sequences import CHOICE_SEED, load_network
-from paribus.testbeds.formal.tasks import AnyTask, IndexLookup
+from paribus.testbeds.formal.tasks import AnyTask, BoundedDyck, IndexLookup
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,6 @@ def examine_formal(config: ExamineConfig, model: Path, *, out: Path) -> Cost:
 
 
 def _examine(config: ExamineConfig, predict: Predict, out: Path) -> None:
-    from paribus.testbeds.formal.dyck import BoundedDyck
     from paribus.testbeds.formal.scoring import LengthScore, depth_accuracy, length_scores, score
 
     task = config.problem.task
@@ -99,10 +99,15 @@ def _examine(config: ExamineConfig, predict: Predict, out: Path) -> None:
     ]
     told = [vars(row) for row in sorted(rows, key=lambda row: row.size)]
     (out / LENGTHS).write_text(json.dumps(told, indent=1))
-    if isinstance(task, BoundedDyck) and task.readout == "next":
+    if has_depths(task):
         found = depth_accuracy(logits, batch, task)["accuracy"].tolist()
         # No test sequence may reach the largest depths; JSON has no NaN.
         (out / DEPTHS).write_text(json.dumps({"accuracy": [None if value != value else value for value in found]}))
+
+
+def has_depths(task: AnyTask) -> TypeGuard[BoundedDyck]:
+    """Whether accuracy by depth is told: of the next characters of bounded Dyck."""
+    return isinstance(task, BoundedDyck) and task.readout == "next"
 
 
 def test_batch(task: Any, sequences: int) -> "Batch":
@@ -195,13 +200,3 @@ def _exact(lookup: IndexLookup, number: int, size: int) -> Any:
     from paribus.testbeds.formal.constructions.catalogue import lookups
 
     return lookups(IndexLookup(length=size, symbols=lookup.symbols), dtype=torch.float64)[number]
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """One JSON row a line."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of ``write_rows``."""
-    return [json.loads(line) for line in path.read_text().splitlines()]

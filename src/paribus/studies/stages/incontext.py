@@ -9,8 +9,8 @@ from pydantic import Field
 
 from paribus.lab import Cost, current, stage, write_items
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.formal import write_rows
 from paribus.studies.stages.problems import Draws, PromptProblem
+from paribus.studies.stages.rows import write_rows
 from paribus.studies.stages.sequences import CHOICE_SEED, load_network
 
 if TYPE_CHECKING:

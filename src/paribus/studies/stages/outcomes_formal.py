@@ -1,15 +1,13 @@
 """What was examined on formal tasks, as charts ask for it: accuracies by arm, problem, seed and size."""
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from pydantic import Field
 
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.formal import LENGTHS
-from paribus.studies.stages.panels import pooled, summaries
+from paribus.studies.stages.outcomes import Outcomes
 from paribus.studies.stages.problems import FormalProblem, Network
 
 
@@ -35,14 +33,8 @@ class FormalPanelsConfig(StageConfig):
     heads: int
 
 
-Folders = Mapping[str, Path]
-
-
-class Outcomes:
-    """Examinations and models are keyed ``problem/arm@seed``, sweeps ``problem/arm``."""
-
-    def __init__(self, config: FormalPanelsConfig, examinations: Folders, trained: Folders, sweeps: Folders) -> None:
-        self.config, self.examinations, self.trained, self.sweeps = config, examinations, trained, sweeps
+class FormalOutcomes(Outcomes[FormalPanelsConfig]):
+    """Accuracies of the arms of a study of formal tasks."""
 
     def pairs(self) -> Iterator[tuple[PanelArm, str]]:
         """Every arm with every problem that it was examined on."""
@@ -58,23 +50,12 @@ class Outcomes:
         """The same, problem by problem."""
         return sorted(self.learned(), key=lambda pair: self.config.order.index(pair[1]))
 
-    def interval(self, arm: PanelArm, problem: str, measure: str = "accuracy") -> Any:
-        """Mean over seeds and test sequences, with its interval."""
-        folders = {
-            f"{arm.name}@{seed}": self.examinations[f"{problem}/{arm.name}@{seed}"] for seed in self.config.seeds
-        }
-        rows = pooled(self.config.seeds, folders, arm.name, [f"{problem}_{measure}"])
-        return summaries(rows, by="nothing")[0].interval
-
     def by_seed(self, arm: PanelArm, problem: str, size: int | None = None, measure: str = "accuracy") -> list[float]:
         """Accuracy of each seed at a size of the problem (None: the one of training)."""
         wanted = self.config.problems[problem].task.size if size is None else size
-        found = []
-        for seed in self.config.seeds:
-            rows = json.loads((self.examinations[f"{problem}/{arm.name}@{seed}"] / LENGTHS).read_text())
-            found += [row[measure] for row in rows if row["size"] == wanted]
-        return found
+        tables = [json.loads(text) for text in self.examined(arm, problem, LENGTHS)]
+        return [row[measure] for rows in tables for row in rows if row["size"] == wanted]
 
     def tested(self, arm: PanelArm, problem: str) -> list[int]:
-        folder = self.examinations[f"{problem}/{arm.name}@{self.config.seeds[0]}"]
-        return [row["size"] for row in json.loads((folder / LENGTHS).read_text())]
+        """The sizes of the problem that an arm was tested at."""
+        return [row["size"] for row in json.loads(self.examined(arm, problem, LENGTHS)[0])]

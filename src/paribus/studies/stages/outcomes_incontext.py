@@ -1,15 +1,19 @@
 """What was examined on prompts, as charts ask for it: curves and accuracies by arm, class and seed."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from paribus.lab.items import FILE
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.formal import read_rows
 from paribus.studies.stages.incontext import CURVES
-from paribus.studies.stages.panels import pooled, summaries
+from paribus.studies.stages.outcomes import Outcomes
 from paribus.studies.stages.problems import Learner, PromptProblem
+from paribus.studies.stages.rows import parse_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class PanelArm(StageConfig):
@@ -22,19 +26,16 @@ class PanelArm(StageConfig):
 
 
 class PromptPanelsConfig(StageConfig):
-    """Arms in the study's order, classes by name, seeds, the taught class, classes asked about in text; ``near``:
-    accuracy within which a run counts as near the best learner."""
+    """Arms in the study's order, classes by name, seeds, the taught class; ``near``: accuracy within which a run counts
+    as near the best learner."""
 
     arms: tuple[PanelArm, ...]
     problems: dict[str, PromptProblem]
     seeds: tuple[int, ...]
     taught: str
-    first: dict[str, int]
-    asked: tuple[str, ...]
     near: float
 
 
-Folders = Mapping[str, Path]
 SHORT = {"nearest_neighbour": "1-NN", "three_neighbours": "3-NN", "trained_network": "network", "null": "one label"}
 """Names of learners on charts, where there is little room."""
 
@@ -44,11 +45,8 @@ def shown(arm: str) -> str:
     return SHORT.get(arm, arm)
 
 
-class Outcomes:
-    """Examinations and models are keyed ``class/arm@seed``, sweeps ``class/arm``."""
-
-    def __init__(self, config: PromptPanelsConfig, examinations: Folders, trained: Folders, sweeps: Folders) -> None:
-        self.config, self.examinations, self.trained, self.sweeps = config, examinations, trained, sweeps
+class PromptOutcomes(Outcomes[PromptPanelsConfig]):
+    """Curves and accuracies of the arms of a study of learning in context; its problems are classes of functions."""
 
     def pairs(self, *kinds: str) -> Iterator[tuple[PanelArm, str]]:
         """Every arm of some kinds with every class that it was examined on."""
@@ -58,11 +56,8 @@ class Outcomes:
 
     def curve(self, arm: PanelArm, name: str, kind: str) -> list[list[dict[str, Any]]]:
         """The curve of each seed: rows by number of examples; empty where there is no such curve."""
-        found = []
-        for seed in self.config.seeds:
-            rows = read_rows(self.examinations[f"{name}/{arm.name}@{seed}"] / CURVES)
-            found.append([row for row in rows if row["kind"] == kind])
-        return found
+        tables = [parse_rows(text) for text in self.examined(arm, name, CURVES)]
+        return [[row for row in rows if row["kind"] == kind] for rows in tables]
 
     def mean_curve(self, arm: PanelArm, name: str, kind: str) -> list[dict[str, float]]:
         """Mean over seeds; the band spans the bands of the seeds."""
@@ -78,15 +73,12 @@ class Outcomes:
             )
         return rows
 
-    def interval(self, arm: PanelArm, name: str, measure: str) -> Any:
-        """Mean over seeds and prompts, with its interval."""
-        names = [f"{arm.name}@{seed}" for seed in self.config.seeds]
-        folders = {key: self.examinations[f"{name}/{key}"] for key in names}
-        return summaries(pooled(self.config.seeds, folders, arm.name, [f"{name}_{measure}"]), by="nothing")[0].interval
+    def values(self, arm: PanelArm, name: str, measure: str) -> "NDArray[np.float64]":
+        """A measure of every prompt that has it, (seeds, prompts), in the order of the prompts' names."""
+        import numpy as np
 
-    def late_of(self, arm: PanelArm, name: str, seed: int) -> float:
-        """One seed's accuracy over the last quarter."""
-        from paribus.evaluation.items import read_item_rows
-
-        rows = read_item_rows(self.examinations[f"{name}/{arm.name}@{seed}"] / "items.jsonl")
-        return fmean(row.value for row in rows if row.measure == f"{name}_late_accuracy" and row.value is not None)
+        tables = [
+            {row["item"]: row["value"] for row in parse_rows(text) if row["measure"] == f"{name}_{measure}"}
+            for text in self.examined(arm, name, FILE)
+        ]
+        return np.array([[table[item] for item in sorted(table)] for table in tables], dtype=float)

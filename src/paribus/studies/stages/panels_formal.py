@@ -6,9 +6,9 @@ from statistics import fmean
 from typing import Any
 
 from paribus.lab import Panel, stage
-from paribus.studies.stages.formal import DEPTHS, VERIFIED, read_rows
-from paribus.studies.stages.outcomes_formal import FormalPanelsConfig, Outcomes, PanelArm
-from paribus.studies.stages.panels import course_rows, write_panels
+from paribus.studies.stages.formal import DEPTHS, VERIFIED, has_depths
+from paribus.studies.stages.outcomes_formal import FormalOutcomes, FormalPanelsConfig, PanelArm
+from paribus.studies.stages.panels import write_panels
 from paribus.studies.stages.panels_formal_sizes import (
     SizeCharts,
     bounds,
@@ -16,7 +16,7 @@ from paribus.studies.stages.panels_formal_sizes import (
     precision_table,
     verified_table,
 )
-from paribus.studies.stages.sequences import SWEEP, TRAINING
+from paribus.studies.stages.rows import read_rows
 
 CONTROL = "without_first_layer"
 
@@ -53,21 +53,17 @@ def formal_panels(
     write_panels(out, [panel for panel in panels if panel.rows])
 
 
-class Charts(Outcomes):
+class Charts(FormalOutcomes):
     """Accuracy by task, seed, length, depth, and along training."""
 
     def matrix(self) -> Panel:
         """Arms by problems."""
-        rows = []
-        for arm, problem in self.pairs():
-            value = self.interval(arm, problem)
-            rows.append({"x": problem, "y": arm.name, "value": value.estimate, "low": value.low, "high": value.high})
         return Panel(
             id="accuracy",
             kind="heatmap",
             title="Accuracy on test sequences: all of a sequence right",
             caption="Means over test sequences and seeds; intervals resample sequences. Constructions are not trained.",
-            rows=tuple(rows),
+            rows=tuple(self.matrix_rows(self.pairs(), "accuracy")),
             x_title="task",
             y_title="arm",
             better="more",
@@ -92,8 +88,7 @@ class Charts(Outcomes):
 
         found = self.by_seed(arm, problem)
         share = wilson(sum(value >= self.config.solved for value in found), len(found))
-        sweep = json.loads((self.sweeps[f"{problem}/{arm.name}"] / SWEEP).read_text())
-        told = json.loads((self.trained[f"{problem}/{arm.name}@{self.config.seeds[0]}"] / TRAINING).read_text())
+        sweep, told = self.sweep(arm, problem), self.training(arm, problem)[self.config.seeds[0]]
         return {
             "task": problem,
             "arm": arm.name,
@@ -138,8 +133,10 @@ class Charts(Outcomes):
     def _length_panel(self, problem: str) -> Panel:
         rows: list[dict[str, Any]] = []
         for arm, name in self.pairs():
-            sizes = self.tested(arm, name)
-            if name != problem or len(sizes) < 2 or arm.name != arm.of or arm.name == CONTROL:
+            if name != problem or arm.name != arm.of or arm.name == CONTROL:
+                continue
+            sizes = self.tested(arm, problem)
+            if len(sizes) < 2:
                 continue
             for size in sizes:
                 rows.append({"x": size, "y": fmean(self.by_seed(arm, problem, size)), "series": arm.name})
@@ -167,21 +164,13 @@ class Charts(Outcomes):
 
     def courses(self) -> Panel:
         """Accuracy on fresh sequences along training."""
-        rows: list[dict[str, Any]] = []
-        for arm, problem in self.learned():
-            if arm.name != arm.of:
-                continue
-            curves = {
-                seed: json.loads((self.trained[f"{problem}/{arm.name}@{seed}"] / TRAINING).read_text())["curve"]
-                for seed in self.config.seeds
-            }
-            rows += course_rows(curves, "sequence_accuracy", series=arm.name, facet=problem)
+        widest = ((arm, problem) for arm, problem in self.learned() if arm.name == arm.of)
         return Panel(
             id="courses",
             kind="lines",
             title="Accuracy along training",
             caption="Batches are fresh, so this is accuracy on unseen sequences. Faint: single seeds.",
-            rows=tuple(rows),
+            rows=tuple(self.course_rows(widest, "sequence_accuracy")),
             x_title="step",
             y_title="accuracy",
         )
@@ -190,10 +179,9 @@ class Charts(Outcomes):
         """Bounded Dyck by depth."""
         rows: list[dict[str, Any]] = []
         for arm, problem in self.pairs():
-            folders = [self.examinations[f"{problem}/{arm.name}@{seed}"] for seed in self.config.seeds]
-            if arm.name != arm.of or not (folders[0] / DEPTHS).exists():
+            if arm.name != arm.of or not has_depths(self.config.problems[problem].task):
                 continue
-            found = [json.loads((folder / DEPTHS).read_text())["accuracy"] for folder in folders]
+            found = [json.loads(text)["accuracy"] for text in self.examined(arm, problem, DEPTHS)]
             rows += [
                 {"x": str(depth), "y": arm.name, "value": fmean(values)}
                 for depth, values in enumerate(zip(*found, strict=True))

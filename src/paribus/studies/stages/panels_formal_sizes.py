@@ -9,13 +9,15 @@ from typing import Any
 from paribus.errors import ConfigError
 from paribus.lab import Panel
 from paribus.models.sequence_shape import GROWING, SequenceShape
-from paribus.studies.stages.formal import OVERLAP, PRECISION, VERIFIED, read_rows
-from paribus.studies.stages.outcomes_formal import Folders, FormalPanelsConfig, Outcomes, PanelArm
+from paribus.studies.stages.formal import OVERLAP, PRECISION, VERIFIED
+from paribus.studies.stages.outcomes import Folders
+from paribus.studies.stages.outcomes_formal import FormalOutcomes, FormalPanelsConfig, PanelArm
 from paribus.studies.stages.problems import FormalProblem
+from paribus.studies.stages.rows import read_rows
 from paribus.testbeds.formal.tasks import BoundedDyck
 
 
-class SizeCharts(Outcomes):
+class SizeCharts(FormalOutcomes):
     """Accuracy against width and state, with what is proved."""
 
     def widths(self, verified: Sequence[Mapping[str, Any]]) -> list[Panel]:

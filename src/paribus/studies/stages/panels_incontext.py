@@ -6,11 +6,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from paribus.lab import Panel, stage
-from paribus.studies.stages.formal import read_rows
 from paribus.studies.stages.incontext import DIRECT
-from paribus.studies.stages.outcomes_incontext import Folders, Outcomes, PanelArm, PromptPanelsConfig, shown
+from paribus.studies.stages.outcomes import Folders
+from paribus.studies.stages.outcomes_incontext import PanelArm, PromptOutcomes, PromptPanelsConfig, shown
 from paribus.studies.stages.panels import write_panels
 from paribus.studies.stages.panels_incontext_runs import RunCharts
+from paribus.studies.stages.rows import read_rows
 
 if TYPE_CHECKING:
     from paribus.testbeds.incontext.curves import Curve
@@ -49,7 +50,7 @@ def prompt_panels(
     write_panels(out, [panel for panel in panels if panel.rows])
 
 
-class Charts(Outcomes):
+class Charts(PromptOutcomes):
     """Accuracy by number of examples, by class, on taught and on unusual prompts."""
 
     def curves(self) -> Panel:
@@ -79,16 +80,12 @@ class Charts(Outcomes):
 
     def matrix(self) -> Panel:
         """Arms by classes over the last quarter of the prompt."""
-        rows = []
-        for arm, name in self.pairs("trained", "learner"):
-            value = self.interval(arm, name, "late_accuracy")
-            rows.append({"x": name, "y": arm.name, "value": value.estimate, "low": value.low, "high": value.high})
         return Panel(
             id="late",
             kind="heatmap",
             title="Accuracy over the last quarter of the examples",
             caption="Means over test prompts and seeds; intervals resample prompts.",
-            rows=tuple(rows),
+            rows=tuple(self.matrix_rows(self.pairs("trained", "learner"), "late_accuracy")),
             x_title="class",
             y_title="arm",
             better="more",

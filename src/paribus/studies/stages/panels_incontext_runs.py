@@ -2,25 +2,21 @@
 
 import json
 from statistics import fmean
-from typing import Any
 
 from paribus.lab import Panel
 from paribus.studies.stages.incontext import HEADS
-from paribus.studies.stages.outcomes_incontext import Outcomes, PanelArm, shown
-from paribus.studies.stages.panels import course_rows
+from paribus.studies.stages.outcomes_incontext import PanelArm, PromptOutcomes, shown
 from paribus.studies.stages.problems import Network
-from paribus.studies.stages.sequences import SWEEP, TRAINING
 
 
-class RunCharts(Outcomes):
+class RunCharts(PromptOutcomes):
     """Every seed, and what lies behind its accuracy."""
 
     def seeds(self) -> Panel:
         """Every run's outcome and learning rate."""
         rows = []
         for arm, name in self.pairs("trained"):
-            late = [self.late_of(arm, name, seed) for seed in self.config.seeds]
-            sweep = json.loads((self.sweeps[f"{name}/{arm.name}"] / SWEEP).read_text())
+            late, sweep = self.late_of(arm, name), self.sweep(arm, name)
             network, problem = arm.networks[name], self.config.problems[name]
             rows.append(
                 {
@@ -59,11 +55,13 @@ class RunCharts(Outcomes):
         best = self.best_of(name)
         if best is None:
             return ""
-        bar = self.late_of(best, name, self.config.seeds[0]) - self.config.near
+        bar = self.late_of(best, name)[0] - self.config.near
         return f"{sum(value >= bar for value in late)} of {len(late)}"
 
     def beyond_best(self) -> Panel:
         """Trained models against the best learner, prompt by prompt: nothing can be above it but by chance."""
+        import numpy as np
+
         from paribus.statistics import mean_error
 
         rows = []
@@ -71,8 +69,8 @@ class RunCharts(Outcomes):
             best = self.best_of(name)
             if best is None:
                 continue
-            from_best = self._prompt_means(arm, name) - self._prompt_means(best, name)
-            gap = mean_error(from_best)
+            whole = (self.values(one, name, "mean_accuracy").mean(0) for one in (arm, best))
+            gap = mean_error(np.subtract(*whole))
             suspicious = gap.mean > 3 * gap.standard_error
             rows.append(
                 {
@@ -94,38 +92,18 @@ class RunCharts(Outcomes):
             rows=tuple(rows),
         )
 
-    def _prompt_means(self, arm: PanelArm, name: str) -> Any:
-        """Accuracy of every prompt, mean over seeds."""
-        import numpy as np
-
-        from paribus.evaluation.items import read_item_rows
-
-        measure = f"{name}_mean_accuracy"
-        tables = [
-            {
-                row.item: row.value
-                for row in read_item_rows(self.examinations[f"{name}/{arm.name}@{seed}"] / "items.jsonl")
-                if row.measure == measure
-            }
-            for seed in self.config.seeds
-        ]
-        return np.array([[table[item] for item in sorted(tables[0])] for table in tables], dtype=float).mean(0)
+    def late_of(self, arm: PanelArm, name: str) -> list[float]:
+        """Accuracy over the last quarter, of each seed."""
+        return [fmean(value for value in row if value == value) for row in self.values(arm, name, "late_accuracy")]
 
     def courses(self) -> Panel:
         """Accuracy along training."""
-        rows: list[dict[str, Any]] = []
-        for arm, name in self.pairs("trained"):
-            curves = {
-                seed: json.loads((self.trained[f"{name}/{arm.name}@{seed}"] / TRAINING).read_text())["curve"]
-                for seed in self.config.seeds
-            }
-            rows += course_rows(curves, "accuracy", series=shown(arm.name), facet=name)
         return Panel(
             id="courses",
             kind="lines",
             title="Accuracy along training, over all positions of fresh prompts",
             caption="Faint: single seeds.",
-            rows=tuple(rows),
+            rows=tuple(self.course_rows(self.pairs("trained"), "accuracy", shown)),
             x_title="step",
             y_title="accuracy",
         )
@@ -167,10 +145,7 @@ class RunCharts(Outcomes):
         """The highest scores of attention heads."""
         rows = []
         for arm, name in self.pairs("trained"):
-            found = []
-            for seed in self.config.seeds:
-                file = self.examinations[f"{name}/{arm.name}@{seed}"] / HEADS
-                found.append(json.loads(file.read_text()))
+            found = [json.loads(text) for text in self.examined(arm, name, HEADS)]
             if all(found):
                 best = {kind: [max(map(max, scores[kind])) for scores in found] for kind in found[0]}
                 rows.append(

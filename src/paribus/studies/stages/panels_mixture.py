@@ -13,6 +13,7 @@ from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.language_modelling import DEAD, PERPLEXITY, ROUTING, TRAINING
 from paribus.studies.stages.merging import MERGED
 from paribus.studies.stages.panels import pooled, summaries, write_panels
+from paribus.studies.stages.rows import read_rows
 
 BITS, CHOICE = "bits_per_byte", "choice_accuracy"
 ALL = "all"
@@ -218,8 +219,7 @@ def _routing(config: MixturePanelsConfig, folders: Folders) -> list[Panel]:
 
 def _routing_rows(config: MixturePanelsConfig, folders: Folders, arm: str) -> list[dict[str, Any]]:
     """What every seed's routers did."""
-    files = [folders[f"{arm}@{seed}"] / ROUTING for seed in config.seeds]
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [row for seed in config.seeds for row in read_rows(folders[f"{arm}@{seed}"] / ROUTING)]
 
 
 def _map_rows(config: MixturePanelsConfig, folders: Folders, arm: str, branch: str) -> list[dict[str, Any]]:
