@@ -4,6 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from paribus.lab import Panel, Store, Study, read_result
+
+MARKS = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
+"""Of every module that runs a study."""
+
 
 def command(study: str) -> list[str]:
     return [sys.executable, "-m", "paribus", "run", study, "--scale", "smoke", "--workers", "2", "--plain"]
@@ -17,3 +24,18 @@ def run(study: str, store: Path, *options: str) -> "subprocess.CompletedProcess[
     return subprocess.run(
         [*command(study), "--store", str(store), *options], capture_output=True, text=True, check=False
     )
+
+
+def finished(study: str, folder: Path, *options: str) -> Path:
+    """A store with a study's run in it, which ended well and said where its report is."""
+    store = folder / "store"
+    done = run(study, store, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = Path(done.stdout.strip().splitlines()[-1])
+    assert report.is_file() and report.suffix == ".html"
+    return store
+
+
+def panels_of(study: Study, store: Path) -> dict[str, Panel]:
+    """The panels of a whole smoke run, by id."""
+    return {panel.id: panel for panel in read_result(study.plan(study.at("smoke")), Store(store)).panels}

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from smoke_runs import command, run, sets
+from smoke_runs import MARKS, command, finished, run, sets
 
 from paribus.lab import Store, read_result
 from paribus.lab.killing import run_through_kills
@@ -20,27 +20,19 @@ COMMAND = command(STUDY.name)
 # A third of the arms, one seed: every kind of stage is still there.
 SMALL = ("seeds=0", "routers=reward,learned", "methods=linear", "preference_arms=offline,online,best_of_n")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the whole smoke study in it."""
-    store = tmp_path_factory.mktemp("whole") / "store"
-    done = run(STUDY.name, store)
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = Path(done.stdout.strip().splitlines()[-1])
-    assert report.is_file() and report.suffix == ".html"
-    return store
+    return finished(STUDY.name, tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the small smoke study, run without interruption."""
-    store = tmp_path_factory.mktemp("small") / "store"
-    done = run(STUDY.name, store, *sets(SMALL))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return store
+    return finished(STUDY.name, tmp_path_factory.mktemp("small"), *sets(SMALL))
 
 
 def test_the_result_has_every_arm_claim_and_panel(whole: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from smoke_runs import command, run, sets
+from smoke_runs import MARKS, command, finished, run, sets
 
 from paribus.lab import Store, read_result
 from paribus.lab.killing import run_through_kills
@@ -17,17 +17,13 @@ from paribus.studies.bam import STUDY
 COMMAND = command(STUDY.name)
 SMALL = ("arms=btx,expert_kv,expert_kv_frozen", "data.experts=code,math")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the whole smoke study in it."""
-    store = tmp_path_factory.mktemp("whole") / "store"
-    done = run(STUDY.name, store)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert Path(done.stdout.strip().splitlines()[-1]).suffix == ".html"
-    return store
+    return finished(STUDY.name, tmp_path_factory.mktemp("whole"))
 
 
 def test_the_result_has_every_arm_claim_and_panel(whole: Path) -> None:

@@ -10,11 +10,11 @@ from paribus.errors import ConfigError, ModelError
 from paribus.lab import Handle, Plan
 from paribus.lab.budget import Matched
 from paribus.studies.icl_discrete import DESCRIPTIONS, STUDY
-from paribus.studies.icl_discrete_recipe import SWEEP_SEED, Steps
+from paribus.studies.icl_discrete_recipe import Steps
 from paribus.studies.icl_discrete_settings import PAPER_SIZES, ClassName, IclDiscrete, TaughtName
 from paribus.studies.stages.incontext import TEST_SEED, DirectConfig, ExaminePromptsConfig
 from paribus.studies.stages.problems import Heads, PromptProblem
-from paribus.studies.stages.sequences import CHOICE_SEED, SequenceConfig
+from paribus.studies.stages.sequences import CHOICE_SEED, SWEEP_SEED, SequenceConfig
 
 SCALES = tuple(IclDiscrete.presets)
 CLASSES: tuple[ClassName, ...] = get_args(ClassName)

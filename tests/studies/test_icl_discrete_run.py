@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from smoke_runs import command, run, sets
+from smoke_runs import MARKS, command, finished, panels_of, run, sets
 
 from paribus.lab import Panel, Store, read_result
 from paribus.lab.killing import run_through_kills
@@ -23,22 +23,18 @@ SMALL = (
     "recipe.checkpoint_every=20",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("smoke study")]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the whole smoke study in it."""
-    store = tmp_path_factory.mktemp("whole") / "store"
-    done = run(STUDY.name, store)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert Path(done.stdout.strip().splitlines()[-1]).suffix == ".html"
-    return store
+    return finished(STUDY.name, tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture(scope="module")
 def panels(whole: Path) -> dict[str, Panel]:
-    return {panel.id: panel for panel in read_result(STUDY.plan(STUDY.at("smoke")), Store(whole)).panels}
+    return panels_of(STUDY, whole)
 
 
 def test_the_result_has_every_arm_claim_and_panel(whole: Path, panels: dict[str, Panel]) -> None:

@@ -11,10 +11,10 @@ from paribus.lab.budget import Matched
 from paribus.models.sequence_shape import GROWING
 from paribus.studies.separations import DESCRIPTIONS, STUDY
 from paribus.studies.separations_claims import TWO_LAYERED, fixed_state
-from paribus.studies.separations_recipe import PROBLEMS, SWEEP_SEED, Steps
+from paribus.studies.separations_recipe import PROBLEMS, Steps
 from paribus.studies.separations_settings import MIXERS, Separations
 from paribus.studies.stages.formal import TEST_SEED, ExamineConfig
-from paribus.studies.stages.sequences import CHOICE_SEED, SequenceConfig
+from paribus.studies.stages.sequences import CHOICE_SEED, SWEEP_SEED, SequenceConfig
 from paribus.testbeds.formal.bounds import recurrent_width
 
 SCALES = tuple(Separations.presets)
@@ -113,7 +113,7 @@ def test_all_networks_train_on_the_same_streams_and_are_tested_on_the_same_seque
     tests: dict[str, set[str]] = {}
     for handle in planned.graph:
         if isinstance(handle.config, SequenceConfig):
-            runs.setdefault(handle.label.partition("-")[0], set()).add(handle.config.data_hash)
+            runs.setdefault(handle.label.partition("-")[0], set()).add(handle.config.problem.data_hash)
         if isinstance(handle.config, ExamineConfig):
             told = (handle.config.problem.task.name, handle.config.sizes, handle.config.sequences)
             tests.setdefault(handle.config.name, set()).add(str(told))

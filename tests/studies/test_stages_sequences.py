@@ -85,7 +85,7 @@ def test_the_rate_with_the_least_loss_is_chosen_on_sequences_of_their_own(bench:
     for rate, loss in zip(found["rates"], found["losses"], strict=True):
         settings = config.recipe.settings(10, rate, 1000)
         model = fit_sampled(
-            small().build(LOOKUP, 1000), LOOKUP.sampler(), config.data_hash, Labelled("classes"), settings
+            small().build(LOOKUP, 1000), LOOKUP.sampler(), config.problem.data_hash, Labelled("classes"), settings
         ).model
         logits, labels = logits_on(model, batch)[:, -1], batch["labels"][:, -1]
         assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
@@ -145,7 +145,9 @@ def test_a_run_is_the_trainers_on_the_problems_stream_with_the_swept_rate(bench:
     folder = trained(bench, config, seed=5)
     settings = config.recipe.settings(9, 0.02, 5)
     assert (settings.learning_rate, settings.warmup_steps, settings.weight_decay) == (0.02, 3, 0.1)
-    alone = fit_sampled(small().build(LOOKUP, 5), LOOKUP.sampler(), config.data_hash, Labelled("classes"), settings)
+    alone = fit_sampled(
+        small().build(LOOKUP, 5), LOOKUP.sampler(), config.problem.data_hash, Labelled("classes"), settings
+    )
     for name, weight in alone.model.state_dict().items():
         assert torch.equal(weight, weights(folder)[name])
     told = read(folder / TRAINING)

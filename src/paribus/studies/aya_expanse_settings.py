@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paribus.lab import Settings
 from paribus.languages import CLUSTERS
 from paribus.studies.aya_expanse_scales import DESK, FULL, SMOKE
+from paribus.studies.settings import Part
 from paribus.studies.stages.arbitrage import ArbiterConfig
 from paribus.studies.stages.evaluation import JudgeConfig
 from paribus.studies.stages.models import Recipe, Shape
@@ -17,12 +18,6 @@ Method = Literal["linear", "slerp", "ties", "dare_ties"]
 PreferenceArm = Literal["best_of_n", "offline", "online", "offline_online", "recipe", "rloo", "offline_translationese"]
 WORLD = "world"
 """Prompts drawn from the embedded world, whose right answers are known."""
-
-
-class Part(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Data(Part):
@@ -60,9 +55,9 @@ class Models(Part):
     shape: Shape = Shape(hidden_size=128, layers=4, heads=4, key_value_heads=2, intermediate_size=352)
     base: str = ""
     base_parameters: int = 0
-    teachers: dict[str, str] = {}
+    teachers: dict[str, str] = Field(default_factory=dict)
     teacher_parameters: int = 0
-    registry: dict[str, tuple[str, ...]] = {}
+    registry: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     reward: str = ""
     reward_parameters: int = 0
 

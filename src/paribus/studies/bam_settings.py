@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paribus.lab import Settings
 from paribus.studies.bam_scales import DESK, FULL, SMOKE
+from paribus.studies.settings import Part
 from paribus.studies.stages.models import Recipe, Shape
 
 ArmName = Literal[
@@ -36,12 +37,6 @@ ArmName = Literal[
 ALL_ARMS: tuple[ArmName, ...] = ArmName.__args__  # type: ignore[attr-defined]
 
 
-class Part(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
 class Data(Part):
     """The general domain, the experts' domains, and how much text of each.
 
@@ -54,7 +49,7 @@ class Data(Part):
     languages: tuple[str, ...] = ("en", "es", "hi", "ru")
     general: str = "general"
     experts: tuple[str, ...] = ("code", "law", "math")
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = Field(default_factory=dict)
     tokenizer: str = ""
     vocabulary: int = 512
     train_documents: int = 1500

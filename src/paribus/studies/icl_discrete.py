@@ -142,7 +142,7 @@ def _panels(settings: IclDiscrete, steps: Steps, runs: Runs, examined: Mapping[s
             for seed in settings.seeds
         },
         sweeps={
-            f"{name}/{arm}": steps.swept(run, name) for arm, by_class in runs.items() for name, run in by_class.items()
+            f"{name}/{arm}": steps.sweep(run, name) for arm, by_class in runs.items() for name, run in by_class.items()
         },
         asked={
             key.removeprefix("direct-").partition("@")[0]: handle

@@ -28,19 +28,8 @@ from paribus.studies.stages.incontext import (
 from paribus.studies.stages.language_modelling import PretrainDocumentsConfig, pretrain_documents
 from paribus.studies.stages.models import HubModelConfig, dense_shape, hub_model
 from paribus.studies.stages.problems import Draws, Heads, Network, PromptProblem, with_parameters
-from paribus.studies.stages.sequences import (
-    SeedConfig,
-    SeedsConfig,
-    SequenceConfig,
-    SequenceRecipe,
-    sweep_rates,
-    take_seed,
-    train_seeds,
-    train_sequence,
-)
+from paribus.studies.stages.sequences import SequenceConfig, SequenceRecipe, sweep_of, trained
 
-SWEEP_SEED = 1000
-"""Of the sweep's weights and streams, which no reported run shares."""
 BODY_SEED = 0
 DOMAINS = ("general", "code", "law", "math")
 
@@ -106,22 +95,16 @@ class Steps:
         problem = self.problem(name, teaching=teaching) if teaching else self.problem(name)
         return SequenceConfig(problem=problem, network=self.network(architecture, name), recipe=self.recipe(name))
 
-    def sweep(self, run: SequenceConfig, name: str) -> Handle:
-        """The choice of a learning rate."""
-        return sweep_rates(run, seed=SWEEP_SEED, label=f"{name}-sweep", body=self._body_of(run))
-
-    def swept(self, run: SequenceConfig, name: ClassName) -> Handle:
-        """The sweep of a run. Taught networks take the rate that plain prompts chose: only their data differ."""
-        return self.sweep(run.model_copy(update={"problem": self.problem(name)}), name)
+    def sweep(self, run: SequenceConfig, name: ClassName) -> Handle:
+        """The choice of a learning rate. Taught networks take that of plain prompts: only their data differ."""
+        plain = run.model_copy(update={"problem": self.problem(name)})
+        return sweep_of(plain, name, self._body_of(run))
 
     def model(self, run: SequenceConfig, name: ClassName, seed: int) -> Handle:
         """A trained network."""
-        swept = self.swept(run, name)
-        if not self.s.together or isinstance(run.network, Heads):
-            return train_sequence(run, sweep=swept, seed=seed, label=f"{name}-train", body=self._body_of(run))
-        fields = {field: getattr(run, field) for field in SequenceConfig.model_fields}
-        runs = train_seeds(SeedsConfig(**fields, seeds=self.s.seeds), sweep=swept, label=f"{name}-seeds")
-        return take_seed(SeedConfig(run=run, seed=seed), runs=runs, label=f"{name}-train")
+        body = self._body_of(run)
+        together = self.s.seeds if self.s.together and body is None else ()
+        return trained(run, name, seed, sweep=self.sweep(run, name), together=together, body=body)
 
     def _body_of(self, run: SequenceConfig) -> Handle | None:
         return self.body if isinstance(run.network, Heads) else None

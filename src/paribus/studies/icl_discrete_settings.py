@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from paribus.lab import Settings
 from paribus.studies.icl_discrete_scales import DESK, FULL, SMOKE
+from paribus.studies.settings import Part
 from paribus.studies.stages.incontext import LearnerName
 from paribus.studies.stages.models import Recipe, Shape
 from paribus.studies.stages.sequences import SequenceRecipe
@@ -44,12 +45,6 @@ PAPER_SIZES: Mapping[ClassName, tuple[int, int]] = {
 
 STEPS: dict[ClassName, int] = {"nearest_neighbour": 1500, "sparse_parity": 400}
 """Finding neighbours takes long to be learned at all; parity does not show in any budget of minutes."""
-
-
-class Part(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Teaching(Part):

@@ -17,18 +17,7 @@ from paribus.studies.stages.formal import (
     verify,
 )
 from paribus.studies.stages.problems import FormalProblem, Network, with_parameters
-from paribus.studies.stages.sequences import (
-    SeedConfig,
-    SeedsConfig,
-    SequenceConfig,
-    sweep_rates,
-    take_seed,
-    train_seeds,
-    train_sequence,
-)
-
-SWEEP_SEED = 1000
-"""Of the sweep's weights and streams, which no reported run shares."""
+from paribus.studies.stages.sequences import SequenceConfig, sweep_of, trained
 
 
 class Steps:
@@ -79,16 +68,12 @@ class Steps:
 
     def sweep(self, run: SequenceConfig, name: str) -> Handle:
         """The choice of a learning rate."""
-        return sweep_rates(run, seed=SWEEP_SEED, label=f"{name}-sweep")
+        return sweep_of(run, name)
 
     def model(self, run: SequenceConfig, name: str, seed: int) -> Handle:
         """A trained network."""
-        swept = self.sweep(run, name)
-        if not self.s.together:
-            return train_sequence(run, sweep=swept, seed=seed, label=f"{name}-train")
-        fields = {field: getattr(run, field) for field in SequenceConfig.model_fields}
-        runs = train_seeds(SeedsConfig(**fields, seeds=self.s.seeds), sweep=swept, label=f"{name}-seeds")
-        return take_seed(SeedConfig(run=run, seed=seed), runs=runs, label=f"{name}-train")
+        together = self.s.seeds if self.s.together else ()
+        return trained(run, name, seed, sweep=self.sweep(run, name), together=together)
 
     # ---- Measures ----------------------------------------------------------------------------------------------------
 

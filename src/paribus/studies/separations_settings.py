@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paribus.lab import Settings
 from paribus.studies.separations_scales import DESK, FULL, SMOKE
+from paribus.studies.settings import Part
 from paribus.studies.stages.sequences import SequenceRecipe
 from paribus.testbeds.formal.tasks import (
     AssociativeRecall,
@@ -24,12 +25,6 @@ LAYERS = {"tf2": 2}
 MIXERS = {"tf1": "attention", "tf2": "attention"}
 
 _Task = TypeVar("_Task", bound=FormalTask)
-
-
-class Part(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Trained(Part, Generic[_Task]):

@@ -11,7 +11,7 @@ from pydantic import Field
 from paribus.lab import Cost, stage, write_items
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import FormalProblem
-from paribus.studies.stages.rows import write_rows
+from paribus.studies.stages.rows import item_row, write_rows
 from paribus.studies.stages.sequences import CHOICE_SEED, load_network
 from paribus.testbeds.formal.tasks import AnyTask, BoundedDyck, IndexLookup
 
@@ -121,8 +121,7 @@ def _items(name: str, scores: "dict[str, torch.Tensor]") -> Iterator[dict[str, A
     """A row for each test sequence and measure; sequences are independent, so each is its own cluster."""
     for measure, values in scores.items():
         for number, value in enumerate(values.tolist()):
-            item = f"{name}-{number}"
-            yield {"measure": f"{name}_{measure}", "item": item, "cluster": item, "language": "", "value": value}
+            yield item_row(f"{name}_{measure}", f"{name}-{number}", value)
 
 
 @stage(version="1")
@@ -132,7 +131,7 @@ def search_overlap(config: OverlapConfig, *, out: Path) -> None:
     from paribus.testbeds.formal.overlap import overlap
 
     problem = config.problem
-    streams = [SampledStream(problem.sampler(), config.rows, seed, problem.model_dump_json()) for seed in config.seeds]
+    streams = [SampledStream(problem.sampler(), config.rows, seed, problem.data_hash) for seed in config.seeds]
     drawn = (stream.batch(step) for stream in streams for step in range(config.steps))
     found = overlap(test_batch(problem.task, config.sequences), drawn)
     (out / OVERLAP).write_text(json.dumps({"repeated": found.repeated, "total": found.total, "seen": found.seen}))

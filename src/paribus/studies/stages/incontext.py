@@ -10,7 +10,7 @@ from pydantic import Field
 from paribus.lab import Cost, current, stage, write_items
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import Draws, PromptProblem
-from paribus.studies.stages.rows import write_rows
+from paribus.studies.stages.rows import item_row, write_rows
 from paribus.studies.stages.sequences import CHOICE_SEED, load_network
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ def _items(
     for name, chosen in windows(config, prompts).items():
         values = outcomes.masked_fill(~chosen, float("nan")).nanmean(dim=1)
         for number, value in enumerate(values.tolist()):
-            item = f"{prefix}-{number}"
-            kept = None if value != value else value
-            yield {"measure": f"{prefix}_{name}", "item": item, "cluster": item, "language": "", "value": kept}
+            yield item_row(f"{prefix}_{name}", f"{prefix}-{number}", None if value != value else value)
 
 
 def windows(config: ExaminePromptsConfig, prompts: "Prompts") -> "dict[str, Tensor]":
@@ -311,10 +309,5 @@ def direct_items(config: DirectConfig, told: Any) -> Iterator[dict[str, Any]]:
     """A row a question; the questions about one function are not independent."""
     measure = f"direct_{config.problem.name}_accuracy"
     for function, shown, right in told:
-        yield {
-            "measure": measure,
-            "item": f"{measure}-{function}-{shown}",
-            "cluster": f"{measure}-{function}",
-            "language": "",
-            "value": float(right),
-        }
+        item = f"{measure}-{function}-{shown}"
+        yield item_row(measure, item, float(right), cluster=f"{measure}-{function}")

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     Sampler = Callable[[int, torch.Generator], Mapping[str, torch.Tensor]]
 
 
-class FormalProblem(StageConfig):
+class _Problem(StageConfig):
+    """What both kinds have in common."""
+
+    @property
+    def data_hash(self) -> str:
+        """Names what is drawn: streams of equal problems and seeds are the same for every network."""
+        return self.model_dump_json()
+
+
+class FormalProblem(_Problem):
     """A formal task, and the largest sizes it will be tested at (tables of positions must reach them)."""
 
     kind: Literal["formal"] = "formal"
@@ -67,7 +76,7 @@ class Draws(StageConfig):
     corruption: float = 0.0
 
 
-class PromptProblem(StageConfig):
+class PromptProblem(_Problem):
     """Functions of a class to be learned in context: the class with its settings, points of a training prompt, points
     of the longest prompt that is tested (tables of positions must reach them), and how training prompts are drawn."""
 
@@ -113,7 +122,8 @@ class PromptProblem(StageConfig):
         return PromptSampler(self.function_class(), **self.draws.model_dump())
 
 
-Problem = Annotated[FormalProblem | PromptProblem, Field(discriminator="kind")]
+AnyProblem = FormalProblem | PromptProblem
+Problem = Annotated[AnyProblem, Field(discriminator="kind")]
 
 
 class Network(StageConfig):
@@ -131,7 +141,7 @@ class Network(StageConfig):
     state_size: int
     initializer_range: float
 
-    def sizes(self, problem: FormalProblem | PromptProblem) -> dict[str, Any]:
+    def sizes(self, problem: AnyProblem) -> dict[str, Any]:
         """The model's sizes with a problem's ends, as ``SequenceConfig`` and ``SequenceShape`` name them."""
         return {
             "mixer": self.mixer,
@@ -144,19 +154,19 @@ class Network(StageConfig):
             **problem.ends,
         }
 
-    def shape(self, problem: FormalProblem | PromptProblem) -> SequenceShape:
+    def shape(self, problem: AnyProblem) -> SequenceShape:
         """What it costs and carries."""
         return SequenceShape(**self.sizes(problem))
 
-    def parameters(self, problem: FormalProblem | PromptProblem) -> int:
+    def parameters(self, problem: AnyProblem) -> int:
         """Parameters of the model."""
         return self.shape(problem).parameters
 
-    def training_flops(self, problem: FormalProblem | PromptProblem, tokens: int) -> float:
+    def training_flops(self, problem: AnyProblem, tokens: int) -> float:
         """Operations of training on so many tokens: three forward passes, attention included."""
         return self.shape(problem).training_flops(problem.tokens, tokens)
 
-    def build(self, problem: FormalProblem | PromptProblem, seed: int, body: Path | None = None) -> Any:
+    def build(self, problem: AnyProblem, seed: int, body: Path | None = None) -> Any:
         """The model, its weights drawn by the seed."""
         import torch
 
@@ -180,15 +190,15 @@ class Heads(StageConfig):
     head_width: int = 256
     body_parameters: int
 
-    def parameters(self, problem: FormalProblem | PromptProblem) -> int:
+    def parameters(self, problem: AnyProblem) -> int:
         """The body's parameters; heads are small beside it."""
         return self.body_parameters
 
-    def training_flops(self, problem: FormalProblem | PromptProblem, tokens: int) -> float:
+    def training_flops(self, problem: AnyProblem, tokens: int) -> float:
         """Six operations a parameter and token; a frozen body saves a third of them."""
         return (4.0 if self.freeze == "all" else 6.0) * self.body_parameters * tokens
 
-    def build(self, problem: FormalProblem | PromptProblem, seed: int, body: Path | None = None) -> Any:
+    def build(self, problem: AnyProblem, seed: int, body: Path | None = None) -> Any:
         """The body of an artifact with fresh heads, drawn by the seed."""
         import torch
 
@@ -215,7 +225,7 @@ Learner = Annotated[Network | Heads, Field(discriminator="kind")]
 """Whatever is trained on a problem."""
 
 
-def with_parameters(network: Network, problem: FormalProblem | PromptProblem, parameters: int) -> Network:
+def with_parameters(network: Network, problem: AnyProblem, parameters: int) -> Network:
     """The network with the feed-forward width that brings it nearest to a number of parameters.
 
     A mixer that takes more than that alone is left without a feed-forward layer.

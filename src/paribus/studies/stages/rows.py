@@ -19,3 +19,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def parse_rows(text: str) -> list[dict[str, Any]]:
     """The rows of a file's text."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def item_row(measure: str, item: str, value: float | None, *, cluster: str = "") -> dict[str, Any]:
+    """A scored item outside of every language, as ``paribus.lab.write_items`` takes it; it is its own cluster unless
+    another is named."""
+    return {"measure": measure, "item": item, "cluster": cluster or item, "language": "", "value": value}

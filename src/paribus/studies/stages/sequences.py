@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from paribus.lab import Cost, current, stage
+from paribus.lab import Cost, Handle, current, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import Learner, Problem
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SWEEP, TRAINING = "sweep.json", "training.json"
 CHOICE_SEED = 10**6
 """Of the sequences that choose the learning rate; no training stream and no test uses it."""
+SWEEP_SEED = 1000
+"""Of the sweep's weights and streams, which no reported run shares."""
 
 
 class SequenceRecipe(StageConfig):
@@ -103,11 +105,6 @@ class SequenceConfig(StageConfig):
             parameters=self.network.parameters(self.problem),
         )
 
-    @property
-    def data_hash(self) -> str:
-        """Names what is drawn: streams of equal problems and seeds are the same for every network."""
-        return self.problem.model_dump_json()
-
 
 class SeedsConfig(SequenceConfig):
     """Several seeds trained as one batched model where that is faster here; ``seeds`` in the order of the members."""
@@ -164,7 +161,7 @@ def _swept(config: SequenceConfig, seed: int, body: Path | None) -> dict[str, An
     swept = sweep(
         lambda start: config.network.build(config.problem, start, body),
         config.problem.sampler(),
-        config.data_hash,
+        config.problem.data_hash,
         objective,
         recipe.settings(recipe.sweep_steps, recipe.rates[0], seed).model_copy(update={"checkpoint_every": 0}),
         recipe.rates,
@@ -218,7 +215,7 @@ def _fit(network: Any, config: SequenceConfig, rate: float, seed: int) -> "Train
     return fit_sampled(
         network,
         config.problem.sampler(),
-        config.data_hash,
+        config.problem.data_hash,
         Labelled(config.problem.loss),
         recipe.settings(recipe.steps, rate, seed),
         stop=early_stop(config),
@@ -279,7 +276,7 @@ def train_seeds(config: SeedsConfig, sweep: Path, *, out: Path) -> None:
     results = fit_seeds(
         lambda seed: config.network.build(config.problem, seed),
         config.problem.sampler(),
-        config.data_hash,
+        config.problem.data_hash,
         Labelled(config.problem.loss),
         recipe.settings(recipe.steps, rate, config.seeds[0]).model_copy(update={"checkpoint_every": 0}),
         config.seeds,
@@ -307,6 +304,31 @@ def take_seed(config: SeedConfig, runs: Path, *, out: Path) -> Cost:
     told = json.loads((out / TRAINING).read_text())
     counted = {name: told[name] for name in ("tokens", "targets")}
     return config.run.cost(told["steps"]).model_copy(update=counted)
+
+
+# ---- Handles ---------------------------------------------------------------------------------------------------------
+
+
+def sweep_of(run: SequenceConfig, name: str, body: Handle | None = None) -> Handle:
+    """The choice of a run's learning rate; ``name``: the problem, which labels begin with."""
+    return sweep_rates(run, seed=SWEEP_SEED, label=f"{name}-sweep", body=body)
+
+
+def trained(
+    run: SequenceConfig,
+    name: str,
+    seed: int,
+    *,
+    sweep: Handle,
+    together: tuple[int, ...] = (),
+    body: Handle | None = None,
+) -> Handle:
+    """A run with one seed; ``together``: all seeds, where they are trained as one batched model."""
+    if not together:
+        return train_sequence(run, sweep=sweep, seed=seed, label=f"{name}-train", body=body)
+    fields = {field: getattr(run, field) for field in SequenceConfig.model_fields}
+    runs = train_seeds(SeedsConfig(**fields, seeds=together), sweep=sweep, label=f"{name}-seeds")
+    return take_seed(SeedConfig(run=run, seed=seed), runs=runs, label=f"{name}-train")
 
 
 def load_network(model: Path) -> Any:
