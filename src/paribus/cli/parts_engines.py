@@ -28,7 +28,10 @@ PriceCap = Annotated[float | None, typer.Option(help="Stop before the price exce
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """What the options say about the engine. ``model`` is a folder, a hub id, or the served model's name."""
+    """What the options say about the engine. ``model`` is a folder, a hub id, or the served model's name.
+
+    ``no_chat``: a tokenizer in this process that has no chat template gives its model the bare text.
+    """
 
     model: str
     name: str
@@ -39,6 +42,7 @@ class EngineChoice:
     price_cap: float | None = None
     device: str = "cpu"
     dtype: str = "auto"
+    no_chat: bool = False
 
     @property
     def identity(self) -> dict[str, str]:
@@ -60,7 +64,7 @@ class EngineChoice:
             api_key_variable=self.api_key_variable,
             cache=cache,
             concurrency=self.concurrency,
-            prices=_prices(self.prices),
+            prices=price_table(self.prices),
             price_cap=self.price_cap,
             progress=progress,
         )
@@ -71,6 +75,10 @@ class EngineChoice:
 
         network = load_causal(self.model, dtype=self.dtype, device=self.device)
         vocabulary = load_tokenizer(self.model, model=network)
+        if self.no_chat:
+            from paribus.testbeds.incontext.textual import chat_without_marks
+
+            chat_without_marks(vocabulary)
         return LocalEngine(network, vocabulary, name=self.name, progress=progress)
 
 
@@ -81,7 +89,8 @@ def name_of(model: str, name: str | None) -> str:
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
-def _prices(text: str) -> Any:
+def price_table(text: str) -> Any:
+    """``"0.5,1.5"`` as prices of a million tokens read and written; None for an empty text. Raises ``ConfigError``."""
     from paribus.inference.endpoint_limits import Prices as Table
 
     if not text:

@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from paribus.cli.parts_engines import ApiKeyVariable, Concurrency, Endpoint, EngineChoice, PriceCap, Prices, name_of
-from paribus.cli.parts_options import Device, Dtype, OutFolder, Seed, Threads, numbers, prepare, whole_numbers
+from paribus.cli.parts_engines import (
+    ApiKeyVariable,
+    Concurrency,
+    Endpoint,
+    EngineChoice,
+    PriceCap,
+    Prices,
+    name_of,
+    price_table,
+)
+from paribus.cli.parts_options import Device, Dtype, OutFolder, Seed, Threads, prepare, whole_numbers
 from paribus.cli.parts_probes_formal import Settings, formal, parse_settings
 from paribus.errors import ConfigError
 
@@ -106,11 +115,12 @@ def incontext(
         price_cap,
         device,
         dtype,
+        no_chat,
     )
     _tell_estimate(sat, prices)
     if not estimate:
         options = {"functions": functions, "seed": seed, "learners": learners, "no_chat": no_chat}
-        _sit(sat, choice, beside, out, options, offline=offline, no_chat=no_chat)
+        _sit(sat, choice, beside, out, options, offline=offline)
 
 
 def _names(text: str) -> list[str]:
@@ -119,13 +129,9 @@ def _names(text: str) -> list[str]:
 
 def _tell_estimate(sat: "list[Exam]", prices: str) -> None:
     from paribus.cli.parts_progress import say
-    from paribus.inference.endpoint_limits import Prices as Table
     from paribus.testbeds.incontext.direct import estimate
 
-    each = numbers(prices, "--prices")
-    if len(each) not in (0, 2):
-        raise ConfigError(f"--prices is {prices!r}; give two numbers, such as 0.5,1.5 (a million tokens).")
-    found = estimate(sat, prices=Table(*each) if each else None)
+    found = estimate(sat, prices=price_table(prices))
     price = "" if found.price is None else f", at about {found.price:.2f}"
     say(
         f"{found.requests:,} requests; about {found.prompt_tokens:,} tokens to read and at most "
@@ -134,14 +140,7 @@ def _tell_estimate(sat: "list[Exam]", prices: str) -> None:
 
 
 def _sit(
-    sat: "list[Exam]",
-    choice: EngineChoice,
-    beside: Any,
-    out: Path,
-    options: dict[str, Any],
-    *,
-    offline: bool,
-    no_chat: bool,
+    sat: "list[Exam]", choice: EngineChoice, beside: Any, out: Path, options: dict[str, Any], *, offline: bool
 ) -> None:
     """Have the exams answered into ``out``, going on where an earlier run stopped, and show what came of it."""
     from paribus.cli.parts_answers import check_lengths
@@ -149,7 +148,7 @@ def _sit(
     from paribus.cli.parts_progress import Steps, say
     from paribus.cli.parts_record import open_folder
     from paribus.records import read_records, write_records
-    from paribus.testbeds.incontext.direct import DirectRow, evaluate_engine
+    from paribus.testbeds.incontext.direct import DirectRow, evaluate_engine, nearest_neighbour_engine
     from paribus.testbeds.incontext.textual import NEW_TOKENS
 
     asking = sat[0].asking
@@ -163,7 +162,7 @@ def _sit(
         return
     questions = [question for exam in sat for question in exam.questions]
     with Steps(f"questions to {choice.name}", len(questions), "question") as steps:
-        engine = _engine(choice, out, offline=offline, no_chat=no_chat)
+        engine = nearest_neighbour_engine() if offline else choice.open(out / "requests.sqlite")
         check_lengths(engine, [(q.id, q.messages) for q in questions], NEW_TOKENS[asking.variant])
         run.begin()
         found = evaluate_engine(engine, sat, learners=beside, answers=out / "answers.jsonl", progress=steps)
@@ -172,23 +171,6 @@ def _sit(
     run.finish(cost=cost_of(engine, found.answers), results={"answers": len(found.answers), "unparsed": found.unparsed})
     _show(found.rows, sat)
     print(out)
-
-
-def _engine(choice: EngineChoice, out: Path, *, offline: bool, no_chat: bool) -> Any:
-    if offline:
-        from paribus.testbeds.incontext.direct import nearest_neighbour_engine
-
-        return nearest_neighbour_engine()
-    if not no_chat or choice.endpoint:
-        return choice.open(out / "requests.sqlite")
-    from paribus.inference.local import LocalEngine
-    from paribus.models.load import load_causal, load_tokenizer
-    from paribus.testbeds.incontext.textual import chat_without_marks
-
-    network = load_causal(choice.model, dtype=choice.dtype, device=choice.device)
-    vocabulary = load_tokenizer(choice.model, model=network)
-    chat_without_marks(vocabulary)
-    return LocalEngine(network, vocabulary, name=choice.name)
 
 
 def _show(rows: "list[DirectRow]", sat: "list[Exam]") -> None:
