@@ -23,13 +23,13 @@ from paribus.studies.stages.formal import (
     VerifyConfig,
     examine_construction,
     examine_formal,
-    read_rows,
     search_overlap,
     silenced,
     test_batch,
     verify,
 )
 from paribus.studies.stages.problems import FormalProblem
+from paribus.studies.stages.rows import read_rows
 from paribus.testbeds.formal.constructions.catalogue import constructions_for
 from paribus.testbeds.formal.constructions.codes import CODES
 from paribus.testbeds.formal.dyck_strings import heights

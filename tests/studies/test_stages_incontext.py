@@ -12,7 +12,6 @@ from stage_folders import Bench, item_values, measures, read, small
 from paribus.errors import ConfigError
 from paribus.lab import Cost
 from paribus.studies.stages import incontext
-from paribus.studies.stages.formal import read_rows
 from paribus.studies.stages.incontext import (
     CURVES,
     DIRECT,
@@ -35,6 +34,7 @@ from paribus.studies.stages.incontext import (
     windows,
 )
 from paribus.studies.stages.problems import Draws, PromptProblem
+from paribus.studies.stages.rows import read_rows
 from paribus.testbeds.incontext.classes import parse_class
 from paribus.testbeds.incontext.direct import nearest_neighbour_engine
 from paribus.testbeds.incontext.learner import correct
