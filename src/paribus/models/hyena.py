@@ -107,10 +107,9 @@ class Hyena(Mixer):
         """N filters of shape (T, D)."""
         return self.filter(length).unbind(1)
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """Zeros (B, 2, M*D), and an empty past (B, 0, N, D)."""
-        shapes = ((batch, SHORT_FILTER["hyena"] - 1, (self.order + 1) * self.width), (batch, 0, *self.bias.shape))
-        return tuple(torch.zeros(shape, device=device, dtype=dtype) for shape in shapes)
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(2, M*D), and an empty past (0, N, D)."""
+        return (SHORT_FILTER["hyena"] - 1, (self.order + 1) * self.width), (0, *self.bias.shape)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         streams_Bn, recent = self.short.step(self.in_proj(x_BD), state[0])

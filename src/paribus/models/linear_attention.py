@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from paribus.errors import ModelError
 from paribus.models.norms import wide
+from paribus.models.sequence_shape import chunking
 
 LOWEST_LOG_DECAY = -5.0
 """Floor of a decay per key channel: over half a chunk of 16 its inverse stays below e^40, which float32 holds."""
@@ -105,12 +106,6 @@ def vector_decay(
         added = (k * (last - total).exp()).transpose(3, 4) @ v
         y = y + (q * before.exp()) @ _states_before(added, last.exp().transpose(3, 4))
     return y.flatten(2, 3)[:, :, :length].to(v_BHTV.dtype)
-
-
-def chunking(length: int, chunk: int) -> tuple[int, int]:
-    """How many chunks, and of how many tokens: as few as ``chunk`` allows, and as even as they can be."""
-    chunks = -(-length // chunk)
-    return chunks, -(-length // chunks)
 
 
 def _chunks(x_BHTn: Tensor, chunk: int) -> Tensor:

@@ -47,9 +47,13 @@ class Mixer(nn.Module):
         """All tokens at once, (B, T, D) in and out; position t sees positions up to t."""
         raise NotImplementedError
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """The state before the first token of ``batch`` sequences."""
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of one sequence's state before its first token, without the batch; 0 where it grows by the token."""
         raise NotImplementedError
+
+    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
+        """The state before the first token of ``batch`` sequences: zeros."""
+        return tuple(torch.zeros(batch, *shape, device=device, dtype=dtype) for shape in self.state_shapes())
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         """One token (B, D) and the state before it; its output (B, D) and the state after it."""
@@ -90,9 +94,9 @@ class Classical(Mixer):
     def parallel(self, x_BTD: Tensor) -> Tensor:
         return self.net(x_BTD)[0]
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """``states`` zeros of shape (B, D): the hidden state, and the LSTM's cell."""
-        return tuple(torch.zeros(batch, self.net.hidden_size, device=device, dtype=dtype) for _ in range(self.states))
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """``states`` times (D): the hidden state, and the LSTM's cell."""
+        return ((self.net.hidden_size,),) * self.states
 
     def init_weights(self, std: float) -> None:
         bound = 1 / math.sqrt(self.net.hidden_size)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from paribus.models.decoder import rotary_tables, rotate
 from paribus.models.linear_attention import scalar_decay
+from paribus.models.norms import wide
 from paribus.models.recurrent import Mixer, State
 from paribus.models.sequence_shape import CHUNKS
 
@@ -51,10 +52,9 @@ class Retention(Mixer):
         y_BHTV = scalar_decay(*heads, decays_BHT, chunk=CHUNKS["retention"], kernel=self.kernel)
         return self._out(y_BHTV, gate_BTn)
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """Zeros (B, H, K, V)."""
-        value_width = self.split[2] // self.heads
-        return (torch.zeros(batch, self.heads, self.key_width, value_width, device=device, dtype=dtype),)
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(H, K, V)."""
+        return ((self.heads, self.key_width, self.split[2] // self.heads),)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         q_BH1K, k_BH1K, v_BH1V, gate_B1n = self._project(x_BD[:, None])
@@ -78,4 +78,4 @@ class Retention(Mixer):
 
     def _decays(self, x: Tensor) -> Tensor:
         # Not a buffer: those outside of the weights are not restored when a checkpoint is loaded.
-        return torch.tensor(self.log_decays, device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
+        return torch.tensor(self.log_decays, device=x.device, dtype=wide(x.dtype))

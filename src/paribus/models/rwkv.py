@@ -54,11 +54,10 @@ class RWKV(Mixer):
         y_BHTA = vector_decay(r, k, v, log_decay, self._bonus(), chunk=CHUNKS["rwkv"], kernel=self.kernel)
         return self._out(y_BHTA, gate_BTD)
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """Zeros (B, H, A, A) and (B, D)."""
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(H, A, A) and (D)."""
         size = len(self.bonus) // self.heads
-        shapes = ((batch, self.heads, size, size), (batch, len(self.bonus)))
-        return tuple(torch.zeros(shape, device=device, dtype=dtype) for shape in shapes)
+        return (self.heads, size, size), (len(self.bonus),)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         (r, k, v, log_decay), gate_B1D = self._project(x_BD[:, None], state[1][:, None])

@@ -157,10 +157,11 @@ class SequenceModel(SequencePreTrainedModel):
     Parameters, by name (a model of the second kind below has ``model.`` before each):
 
     ``embed_tokens.weight`` (vocab_size, D) if there is a vocabulary; ``embed_positions.weight`` (max_positions, D) if
-    positions are learned, added to the input; ``read_in.weight`` (D, E) and ``read_in.bias`` if input_size is above 0.
+    positions are learned, added to the input; ``read_in`` (D, E) if input_size is above 0.
 
     In ``layers.{i}``: ``mixer_norm`` and ``mlp_norm`` (``weight``, ``bias``) if norm is "layer"; ``mlp.up_proj``
-    (F, D) and ``mlp.down_proj`` (D, F), each with ``weight`` and ``bias``, unless ffn_size is 0; and ``mixer``:
+    (F, D) and ``mlp.down_proj`` (D, F), unless ffn_size is 0, each with ``weight`` and, with linear_bias, ``bias``, as
+    ``read_in`` has; and ``mixer``:
 
     - attention: ``qkv_proj.weight`` (3*H*A, D), rows of the queries of head 0, of head 1, ..., then all keys, then all
       values; ``o_proj.weight`` (D, H*A), columns of head 0, of head 1, ...; a ``bias`` each with attention_bias;
@@ -255,7 +256,7 @@ class SequenceModel(SequencePreTrainedModel):
 
 
 class SequenceForPrediction(SequencePreTrainedModel):
-    """A ``SequenceModel`` as ``model``, and ``head``, (O, D) with a bias, on every position."""
+    """A ``SequenceModel`` as ``model``, and ``head`` (O, D), with a bias if linear_bias is set, on every position."""
 
     def __init__(self, config: SequenceConfig) -> None:
         super().__init__(config)

@@ -68,10 +68,9 @@ class Attention(Mixer):
         mask = None if seen_BT is None else seen_BT[:, None, None, :].expand(-1, 1, x_BTD.shape[1], -1)
         return self.o_proj(self.core(q_BHTA, k_BHTA, v_BHTA, mask)[0].flatten(2))
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """No keys and no values: twice (B, H, 0, A)."""
-        empty = torch.zeros(batch, self.heads, 0, self.head_dim, device=device, dtype=dtype)
-        return empty, empty
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """No keys and no values: twice (H, 0, A)."""
+        return ((self.heads, 0, self.head_dim),) * 2
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         if not self.causal:

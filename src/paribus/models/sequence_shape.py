@@ -291,13 +291,18 @@ def check_length(shape: Any, length: int) -> None:
         )
 
 
+def chunking(length: int, chunk: int) -> tuple[int, int]:
+    """How many chunks, and of how many tokens: as few as ``chunk`` allows, and as even as they can be."""
+    chunks = -(-length // chunk)
+    return chunks, -(-length // chunks)
+
+
 def _chunked(length: int, chunk: int, score_heads: int, heads: int, keys: int, values: int) -> float:
     """Operations of chunked linear attention for one token: within its chunk, and with the state if there is one.
 
     ``score_heads``: heads with their own queries and keys; ``keys`` and ``values``: widths of one head.
     """
-    chunks = -(-length // chunk)
-    size = -(-length // chunks)
+    chunks, size = chunking(length, chunk)
     within = 2 * size * (score_heads * keys + heads * values)
     carried = 4 * heads * keys * values if chunks > 1 else 0
     return chunks * size / length * (within + carried)

@@ -58,9 +58,9 @@ class DSS(Mixer):
         far_DSN = (size * times[:, None] * exponent_DN[:, None]).exp() * readout_DN[:, None]
         return (far_DSN @ few_DSN.transpose(1, 2)).real.flatten(1)[:, :length].T
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """Zeros (B, D, N, 2)."""
-        return (torch.zeros(batch, self.width, self.size, 2, device=device, dtype=dtype),)
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(D, N, 2)."""
+        return ((self.width, self.size, 2),)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         exponent_DN, readout_DN = self._discrete()
@@ -125,11 +125,9 @@ class Mamba2(Mixer):
         y_BHTP = scalar_decay(c_B1TN, b_B1TN, added_BHTP, decay_BHT, chunk=CHUNKS["mamba2"], kernel=self.kernel)
         return self._out(y_BHTP, x_BHTP, z_BTI)
 
-    def initial_state(self, batch: int, *, device: Any = None, dtype: torch.dtype | None = None) -> State:
-        """Zeros (B, H, N, P) and (B, 3, I + 2*N)."""
-        taps = SHORT_FILTER["mamba2"]
-        shapes = ((batch, self.heads, self.size, self.inner // self.heads), (batch, taps - 1, self.split[1]))
-        return tuple(torch.zeros(shape, device=device, dtype=dtype) for shape in shapes)
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(H, N, P) and (3, I + 2*N)."""
+        return (self.heads, self.size, self.inner // self.heads), (SHORT_FILTER["mamba2"] - 1, self.split[1])
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         z_BI, convolved, step = self.in_proj(x_BD).split(self.split, dim=-1)
