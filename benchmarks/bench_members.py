@@ -112,7 +112,7 @@ def against_single_steps(name: str, count: int, device: str, repeats: int) -> li
         batched_step(together, batch, OBJECTIVE, SETTINGS, FP32),
     ]
     clock = time.process_time if device == "cpu" else time.perf_counter
-    rounds = [[timed(partial(step, number), clock) for step in steps] for number in range(1, repeats + 2)][1:]
+    rounds = [[timed(step, clock) for step in steps] for _ in range(repeats + 1)][1:]
     single, batched = (1000 * statistics.median(column) for column in zip(*rounds, strict=True))
     return [f"| {name} | {device} | {count} | {count * single:.0f} | {batched:.0f} | {count * single / batched:.2f} |"]
 

@@ -254,7 +254,7 @@ def test_a_group_without_gradient_is_passed_over():
 def test_members_pay_compares_minima(monkeypatch, times, batched):
     """Two members in 4 s against 3 s each pay, in 6 s they do not; first and disturbed turns are no minima."""
     seconds = iter([99.0, 99.0, times[0], times[1] + 5, times[0] + 7, times[1], *times])
-    monkeypatch.setattr(members, "_seconds", lambda step, number: step(number) or next(seconds))
+    monkeypatch.setattr(members, "_seconds", lambda step: step() or next(seconds))
     pay = members_pay(toy, fresh(vectors), CLASSES, settings(), 2)
     assert pay.gain == pytest.approx(2 * times[0] / times[1])
     assert pay.batched == batched
@@ -266,7 +266,7 @@ def test_members_pay_times_real_training_steps():
     batch, run = fresh(bits).batch(0), settings(schedule="constant")
     shape = TASKS["bits"][2]
     alone, single = toy(**shape), toy(**shape)
-    members.single_step(alone, batch, Labelled("bits"), run, FP32)(1)
+    members.single_step(alone, batch, Labelled("bits"), run, FP32)()
     optimizer = build_optimizer(single.train(), run)
     Labelled("bits").loss(single, batch).value.backward()
     nn.utils.clip_grad_norm_(single.parameters(), 1.0)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import torch
-from training_toys import decoder, mixture, packed, pairs, settings, stream, weights
+from training_toys import Killed, decoder, killer, mixture, packed, pairs, settings, stream, weights
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from paribus.errors import ConfigError, ModelError
@@ -15,18 +15,6 @@ from paribus.training.objectives.dpo import DPO
 from paribus.training.references import add_reference_logprobs
 from paribus.training.settings import LoraSettings
 from paribus.training.trainer import train
-
-
-class Killed(Exception):
-    pass
-
-
-def killer(at):
-    def on_step(report):
-        if report.step == at:
-            raise Killed
-
-    return on_step
 
 
 def with_dropout():

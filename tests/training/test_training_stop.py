@@ -3,7 +3,7 @@
 import pytest
 import torch
 from labelled_toys import fresh, settings, toy, vectors
-from training_toys import weights
+from training_toys import Killed, killer, weights
 
 from paribus.errors import ConfigError, ModelError
 from paribus.training.objectives.labelled import Labelled
@@ -11,18 +11,6 @@ from paribus.training.results import Divergence, Reached, StepReport
 from paribus.training.trainer import train
 
 OBJECTIVE = Labelled("classes")
-
-
-class Killed(Exception):
-    pass
-
-
-def killer(at):
-    def on_step(report):
-        if report.step == at:
-            raise Killed
-
-    return on_step
 
 
 def go(run, *, stop=None, **options):

@@ -31,6 +31,20 @@ SHAPE = {
 }
 
 
+class Killed(Exception):
+    """A run was interrupted."""
+
+
+def killer(at):
+    """An ``on_step`` that interrupts the run after step ``at``."""
+
+    def on_step(report):
+        if report.step == at:
+            raise Killed
+
+    return on_step
+
+
 def decoder(**changes):
     torch.manual_seed(0)
     return DecoderForCausalLM(DecoderConfig(**{**SHAPE, **changes})).eval()

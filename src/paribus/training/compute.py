@@ -69,16 +69,17 @@ def bf16_gain() -> float:
         loss.backward()
         return time.perf_counter() - start
 
-    return _gain(once, turns=5)
+    return gain_of(once, turns=5)
 
 
-def _gain(once: Callable[[bool], float], *, turns: int) -> float:
-    """Seconds without bf16 over seconds with it, ``once`` giving those of one pass; the first of each only warms up."""
-    for bf16 in (False, True):
-        once(bf16)
-    # Interleaved minima: other processes on the machine slow both the same way.
-    pairs = [(once(False), once(True)) for _ in range(turns)]
-    return min(fp32 for fp32, _ in pairs) / min(bf16 for _, bf16 in pairs)
+def gain_of(once: Callable[[bool], float], *, turns: int) -> float:
+    """Seconds of the plain way over those of the new: ``once(new)`` gives those of one pass, the first pair warms up.
+
+    The passes take turns, and minima are compared: other processes on the machine slow both the same way.
+    """
+    pairs = [(once(False), once(True)) for _ in range(turns + 1)][1:]
+    plain, new = (min(column) for column in zip(*pairs, strict=True))
+    return plain / new
 
 
 def step_gain(model: Any, *, rows: int, length: int, turns: int = 4) -> float:
@@ -101,7 +102,7 @@ def step_gain(model: Any, *, rows: int, length: int, turns: int = 4) -> float:
 
     model.train()
     try:
-        return _gain(once, turns=turns)
+        return gain_of(once, turns=turns)
     finally:
         model.set_attn_implementation(attention)
         model.train(was_training)

@@ -5,6 +5,7 @@ anything to win, which ``members_pay`` finds out by measuring. A member's run is
 rounding: same batches, same optimizer, same schedule, its own gradient clip.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from paribus.data.stream import BatchStream
 from paribus.errors import ConfigError, DataError
-from paribus.training.compute import FP32, ComputePath
+from paribus.training.compute import FP32, ComputePath, gain_of
 from paribus.training.objectives.base import Batch
 from paribus.training.objectives.causal import real_tokens
 from paribus.training.objectives.labelled import Labelled, RowSums, model_inputs, sequence_accuracy
@@ -253,26 +254,22 @@ def _gain(
     compute: ComputePath,
     turns: int,
 ) -> float:
-    """The last model steps alone, the others together, taking turns; minima, as other work only ever adds time."""
+    """The last model steps alone, the others together, taking turns."""
     *together, alone = models
     path = ComputePath(dtype=compute.dtype, attention="eager")
     with prepared(together[0], path, settings), prepared(alone, compute, settings):
-        steps = [
-            single_step(alone, batch, objective, settings, compute),
-            batched_step(together, batch, objective, settings, path),
-        ]
-        times = [[_seconds(step, number) for step in steps] for number in range(1, turns + 2)][1:]
-    single, batched = (min(column) for column in zip(*times, strict=True))
-    return len(together) * single / batched
+        single = single_step(alone, batch, objective, settings, compute)
+        batched = batched_step(together, batch, objective, settings, path)
+        return len(together) * gain_of(lambda new: _seconds(batched if new else single), turns=turns)
 
 
 def single_step(
     model: Any, batch: Batch, objective: Labelled, settings: TrainSettings, path: ComputePath
-) -> Callable[[int], None]:
-    """A bare training step of one model; what is returned is called with the step's number."""
+) -> Callable[[], None]:
+    """A bare training step of one model; each call of what is returned takes the next one."""
     optimizer = build_optimizer(model.train(), settings)
 
-    def step(number: int) -> None:
+    def step() -> None:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=path.dtype == "bfloat16"):
             loss = objective.loss(model, batch).value
         loss.backward()
@@ -287,24 +284,24 @@ def single_step(
 
 def batched_step(
     models: Sequence[Any], batch: Batch, objective: Labelled, settings: TrainSettings, path: ComputePath
-) -> Callable[[int], None]:
+) -> Callable[[], None]:
     """A bare training step of all models as members, each on the same batch."""
     models[0].train()
-    stack = Stack(models, [settings] * len(models))
+    stack, numbers = Stack(models, [settings] * len(models)), itertools.count(1)
 
-    def step(number: int) -> None:
+    def step() -> None:
         loss = sums_of(stack, objective, [batch] * len(models), path).loss.sum()
         loss.backward()
-        stack.step(number, 1.0)
+        stack.step(next(numbers), 1.0)
         loss.item()
 
     return step
 
 
-def _seconds(step: Callable[[int], None], number: int) -> float:
+def _seconds(step: Callable[[], None]) -> float:
     # Both kinds of step end with the loss as a Python number, so a GPU has done its work but for the optimizer's.
     start = time.perf_counter()
-    step(number)
+    step()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start

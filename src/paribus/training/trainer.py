@@ -197,9 +197,9 @@ class StreamTrainer(Trainer):
 
     def _over(self) -> bool:
         """Whether the run that wrote the checkpoint was at its end, or where it stops."""
-        step, row = self.result.resumed_at, dict(self.result.history[-1])
-        metrics = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
-        return self.stops(self.report(step, metrics)) or step >= self.settings.steps
+        step, row = self.result.resumed_at, self.result.history[-1]
+        values = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
+        return self.stops(self.report(step, values)) or step >= self.settings.steps
 
     def report(self, step: int, values: dict[str, float]) -> StepReport:
         """What is told of a step whose row is in the history; ``values`` are its loss and metrics."""

@@ -6,12 +6,12 @@ Labels stand where they are predicted, unlike next-token labels, which are shift
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from paribus.data.packing import IGNORE
 from paribus.errors import ConfigError, DataError
+from paribus.models.norms import wide
 from paribus.training.objectives.base import Batch, Loss
 
 
@@ -61,7 +61,7 @@ class Labelled:
         self._check(logits, batch)
         scored = self.scored(batch)
         # Only what is scored is computed: with a large vocabulary and few queries that is nearly all of the work.
-        losses, right = self._at(widened(logits[scored]), batch["labels"][scored])
+        losses, right = self._at(logits[scored].to(wide(logits.dtype)), batch["labels"][scored])
         spread = losses.new_zeros(scored.shape).masked_scatter(scored, losses)
         hits = scored.new_zeros(scored.shape).masked_scatter(scored, right)
         return RowSums(spread.sum(-1), hits.sum(-1), scored.sum(-1))
@@ -88,11 +88,6 @@ class Labelled:
                 f"Labels of shape {labels} do not fit logits of shape {tuple(logits.shape)}: kind={self.kind!r} wants "
                 f"{fitting}; check the model's outputs and the task's kind."
             )
-
-
-def widened(logits: Tensor) -> Tensor:
-    """At least float32."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def model_inputs(batch: Batch) -> dict[str, Tensor]:
