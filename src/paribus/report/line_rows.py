@@ -1,6 +1,6 @@
 """What the rows of a lines panel may say: their roles, their bands, and the places where they lie."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from paribus.errors import DataError
@@ -30,12 +30,16 @@ def check_line_rows(panel: Panel) -> None:
             raise DataError(f"{place} column 'role' is {row['role']!r}; expected '', reference, run, bound or null")
         if panel.x_scale == "log" and row["x"] <= 0:
             raise DataError(f"{place} column 'x' is {row['x']!r}; a logarithmic axis needs values above zero")
-        _CHECKS.get(role_of(row), _check_series)(place, row, roles, measured)
         if role_of(row) == RUN:
+            _check_run(place, row, measured)
             _check_once(place, row, seen)
+        elif role_of(row) == BOUND:
+            _check_bound(place, row)
+        else:
+            _check_series(place, row, roles)
 
 
-def _check_series(place: str, row: Row, roles: Mapping[str, str], measured: list[str]) -> None:
+def _check_series(place: str, row: Row, roles: Mapping[str, str]) -> None:
     name, role = str(row["series"]), role_of(row)
     if roles[name] != role:
         raise DataError(f"{place} has role {role!r}, a later row of series {name!r} has {roles[name]!r}; keep one")
@@ -45,7 +49,7 @@ def _check_series(place: str, row: Row, roles: Mapping[str, str], measured: list
         raise DataError(f"{place} has an interval around no y; give y, or leave low and high null")
 
 
-def _check_run(place: str, row: Row, roles: Mapping[str, str], measured: list[str]) -> None:
+def _check_run(place: str, row: Row, measured: list[str]) -> None:
     if row.get("of") not in measured:
         raise DataError(
             f"{place} is a run of series {row.get('of')!r}, which has no rows of its own; "
@@ -54,7 +58,7 @@ def _check_run(place: str, row: Row, roles: Mapping[str, str], measured: list[st
     _check_no_band(place, row)
 
 
-def _check_bound(place: str, row: Row, roles: Mapping[str, str], measured: list[str]) -> None:
+def _check_bound(place: str, row: Row) -> None:
     if row["y"] is not None:
         raise DataError(f"{place} is a bound with y {row['y']!r}; a bound is a vertical line at x, set y to null")
     _check_no_band(place, row)
@@ -71,6 +75,3 @@ def _check_once(place: str, row: Row, seen: set[tuple[str, str, str, float]]) ->
     if key in seen:
         raise DataError(f"{place} gives run {key[2]!r} of {key[1]!r} a second y at x {key[3]}; name each run apart")
     seen.add(key)
-
-
-_CHECKS: dict[str, Callable[[str, Row, Mapping[str, str], list[str]], None]] = {RUN: _check_run, BOUND: _check_bound}
