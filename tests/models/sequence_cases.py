@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from paribus.models.recurrent import Mixer
-from paribus.models.sequence import BUILDERS, SequenceConfig, SequenceForPrediction
+from paribus.models.sequence import BUILDERS, SequenceConfig, SequenceForPrediction, SequenceState
 from paribus.models.sequence_shape import MIXERS
 
 TINY = {"hidden_size": 8, "num_attention_heads": 2, "state_size": 3, "filter_size": 6, "max_positions": 80}
@@ -29,6 +29,17 @@ def alone(mixer: str, *, seed: int = 0, **changes: object) -> Mixer:
     found = body.layers[0].mixer
     assert isinstance(found, BUILDERS[mixer])
     return found
+
+
+def stepped(
+    net: SequenceForPrediction, tokens: Tensor, state: SequenceState | None = None
+) -> tuple[Tensor, SequenceState]:
+    """Logits (B, T, O) of the step form, from the start or from a state, and the state after them."""
+    state, logits = state or net.initial_state(len(tokens)), []
+    for token in tokens.unbind(1):
+        y, state = net.step(token, state)
+        logits.append(y)
+    return torch.stack(logits, dim=1), state
 
 
 def ids(batch: int, length: int, seed: int = 1) -> Tensor:

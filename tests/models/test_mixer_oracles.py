@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from sequence_cases import alone, config, ids, model, vectors
+from sequence_cases import alone, config, ids, model, stepped, vectors
 from torch import nn
 from transformers import GPT2Config, GPT2Model, Mamba2Config, Mamba2Model
 
@@ -30,10 +30,7 @@ def test_a_plain_net_is_torchs_stack_with_a_linear_head(mixer, layers):
     tokens = ids(3, 9)
     expected = ours.head(stack(ours.model.embed_tokens(tokens))[0])
     torch.testing.assert_close(ours(input_ids=tokens).logits, expected, rtol=1e-12, atol=1e-12)
-    last = ours.initial_state(3)
-    for token in tokens.unbind(1):
-        logits, last = ours.step(token, last)
-    torch.testing.assert_close(logits, expected[:, -1], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(stepped(ours, tokens)[0], expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

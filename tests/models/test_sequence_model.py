@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sequence_cases import config, ids, model, vectors
+from sequence_cases import config, ids, model, stepped, vectors
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
@@ -48,12 +48,9 @@ def test_configurations_survive_their_files(tmp_path):
 @pytest.mark.parametrize("mixer", MIXERS)
 def test_the_step_form_of_a_whole_model_gives_its_logits(mixer):
     net, x = model(mixer, vocab_size=0, input_size=5, num_hidden_layers=2), vectors(2, 18, 5)
-    state, logits = net.initial_state(2), []
-    for token in x.unbind(1):
-        y, state = net.step(token, state)
-        logits.append(y)
+    logits, state = stepped(net, x)
     assert state.position == 18
-    torch.testing.assert_close(torch.stack(logits, dim=1), net(inputs_embeds=x).logits, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(logits, net(inputs_embeds=x).logits, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -157,13 +154,10 @@ def test_half_precision_runs_in_both_forms_and_stays_near(mixer, dtype):
     net.to(dtype)
     with torch.no_grad():
         got = net(input_ids=tokens).logits
-        state, logits = net.initial_state(2), []
-        for token in tokens.unbind(1):
-            y, state = net.step(token, state)
-            logits.append(y)
+        logits, state = stepped(net, tokens)
     assert got.dtype == dtype
     assert all(part.dtype == dtype for layer in state.layers for part in layer)
-    for half in (got, torch.stack(logits, dim=1)):
+    for half in (got, logits):
         torch.testing.assert_close(half.double(), exact, rtol=0.1, atol=0.1)
 
 
@@ -229,9 +223,7 @@ def test_sequences_beyond_the_table_are_refused_in_both_forms():
     net = model("attention", max_positions=4)
     with pytest.raises(ModelError, match="5 tokens is longer than max_positions=4"):
         net(input_ids=ids(1, 5))
-    state = net.initial_state(1)
-    for token in ids(1, 4).unbind(1):
-        _, state = net.step(token, state)
+    _, state = stepped(net, ids(1, 4))
     with pytest.raises(ModelError, match="5 tokens is longer than max_positions=4"):
         net.step(ids(1, 1)[:, 0], state)
 

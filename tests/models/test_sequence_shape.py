@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sequence_cases import RECURRENT, config, ids, model
+from sequence_cases import RECURRENT, config, ids, model, stepped
 from torch.utils.flop_counter import FlopCounterMode
 
 from paribus.errors import ModelError
@@ -63,9 +63,7 @@ def test_heads_of_another_width_are_counted():
 @pytest.mark.parametrize("mixer", MIXERS)
 def test_state_numbers_equal_the_traced_state(mixer, length):
     net = model(mixer, num_hidden_layers=2)
-    state, tokens = net.initial_state(3), ids(3, length)
-    for token in tokens.unbind(1):
-        _, state = net.step(token, state)
+    _, state = stepped(net, ids(3, length))
     assert state.numbers == net.config.shape.state_numbers(length)
     assert net.config.shape.state_bits(length, 16) == 16 * state.numbers
 
@@ -74,15 +72,10 @@ def test_state_numbers_equal_the_traced_state(mixer, length):
 def test_the_traced_state_is_all_that_crosses_the_cut(mixer):
     """Continuing from a copy of the state's numbers alone gives what the whole sequence gives."""
     net, tokens = model(mixer, num_hidden_layers=2), ids(2, 20)
-    state = net.initial_state(2)
-    for token in tokens[:, :13].unbind(1):
-        _, state = net.step(token, state)
+    _, state = stepped(net, tokens[:, :13])
     copied = type(state)(state.position, tuple(tuple(part.clone() for part in layer) for layer in state.layers))
-    rest = []
-    for token in tokens[:, 13:].unbind(1):
-        logits, copied = net.step(token, copied)
-        rest.append(logits)
-    torch.testing.assert_close(torch.stack(rest, dim=1), net(input_ids=tokens).logits[:, 13:], rtol=1e-9, atol=1e-9)
+    rest, _ = stepped(net, tokens[:, 13:], copied)
+    torch.testing.assert_close(rest, net(input_ids=tokens).logits[:, 13:], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("mixer", RECURRENT)

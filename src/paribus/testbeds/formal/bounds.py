@@ -149,8 +149,7 @@ def accuracy_ceiling(state_bits: float, length: int, symbols: int) -> float:
     than two symbols or no position.
     """
     _check_lookup(length, symbols)
-    if not state_bits >= 0:
-        raise ConfigError(f"state_bits is {state_bits}; a state has 0 bits or more.")
+    _check_bits(state_bits)
     return _best_accuracy(math.log2(symbols) - state_bits / length, symbols)
 
 
@@ -177,8 +176,7 @@ def task_ceiling(task: FormalTask, state_bits: float) -> float:
     if isinstance(task, IndexLookup):
         return accuracy_ceiling(state_bits, task.length, task.symbols)
     if isinstance(task, AssociativeRecall):
-        if not state_bits >= 0:
-            raise ConfigError(f"state_bits is {state_bits}; a state has 0 bits or more.")
+        _check_bits(state_bits)
         return _best_accuracy((communication_bits(task) - state_bits) / task.pairs, task.values)
     raise ConfigError(f"There is no accuracy ceiling for {task.name}; ask for index lookup or associative recall.")
 
@@ -206,6 +204,11 @@ def _check_lookup(length: int, symbols: int) -> None:
     _positive(length, "length")
     if symbols < 2:
         raise ConfigError(f"symbols is {symbols}; an alphabet has at least 2.")
+
+
+def _check_bits(state_bits: float) -> None:
+    if not state_bits >= 0:
+        raise ConfigError(f"state_bits is {state_bits}; a state has 0 bits or more.")
 
 
 def _positive(value: int, name: str) -> int:

@@ -301,9 +301,9 @@ class _Training:
         return self.what.settings.model_copy(update={"seed": seed})
 
     def _score(self, model: Any) -> float:
-        return length_scores(_predictor(model), self.what.task, [self.what.task.size], seed=CHOICE_SEED)[
-            0
-        ].token_accuracy
+        task = self.what.task
+        (scored,) = length_scores(_predictor(model), task, [task.size], seed=CHOICE_SEED)
+        return scored.token_accuracy
 
 
 def _predictor(model: Any) -> Callable[[Batch], torch.Tensor]:

@@ -34,12 +34,13 @@ def lookup_to_neighbour(task: IndexLookup, batch: Batch) -> tuple[NearestNeighbo
     """
     import torch
 
+    from paribus.testbeds.formal.constructions.codes import digit_table
+
     if task.symbols != 2:
         raise ConfigError(f"{task.name} has {task.symbols} symbols, but a neighbour's label is binary; take symbols=2.")
-    dimension = max(1, (task.length - 1).bit_length())
-    target = NearestNeighbour(points=task.length, dimension=dimension)
-    bits_Nd = torch.arange(task.length)[:, None] >> torch.arange(dimension) & 1
-    codes_Nd = (2.0 * bits_Nd - 1.0) / dimension**0.5
+    bits_Nd = digit_table(task.length).float()
+    target = NearestNeighbour(points=task.length, dimension=bits_Nd.shape[1])
+    codes_Nd = (2.0 * bits_Nd - 1.0) / target.dimension**0.5
     symbols_BN, index_B = batch["input_ids"][:, :-1], batch["input_ids"][:, -1] - task.symbols
     inputs_BTE = torch.zeros(len(index_B), target.tokens, target.input_size)
     inputs_BTE[:, 0:-1:2, :-1] = codes_Nd
@@ -59,10 +60,10 @@ def lookup_to_recall(task: IndexLookup, batch: Batch) -> tuple[AssociativeRecall
     half = max(task.length + 1, task.symbols)
     target = AssociativeRecall(length=4 * task.length, pairs=task.length, vocabulary=2 * half, filler="zero")
     symbols_BN, index_B = batch["input_ids"][:, :-1], batch["input_ids"][:, -1] - task.symbols
-    context, query = 2 * task.length, 2 * task.length
+    query = 2 * task.length  # right behind the pairs
     input_ids_BT = torch.zeros(len(index_B), target.tokens, dtype=torch.int64)
-    input_ids_BT[:, 0:context:2] = 1 + torch.arange(task.length)
-    input_ids_BT[:, 1:context:2] = half + symbols_BN
+    input_ids_BT[:, 0:query:2] = 1 + torch.arange(task.length)
+    input_ids_BT[:, 1:query:2] = half + symbols_BN
     input_ids_BT[:, query] = 1 + index_B
     labels_BT = torch.full_like(input_ids_BT, IGNORED)
     labels_BT[:, query] = half + batch["labels"][:, -1]

@@ -73,10 +73,9 @@ def length_scores(
 
     scores = []
     for size in sizes:
-        at_size, generator, parts = task.at(size), torch.Generator().manual_seed(seed), []
-        for start in range(0, count, batch_size):
-            batch = at_size.sample(min(batch_size, count - start), generator)
-            parts.append(score(predict(batch), batch, at_size))
+        at_size = task.at(size)
+        batches = at_size.batches(count, batch_size=batch_size, seed=seed)
+        parts = [score(predict(batch), batch, at_size) for batch in batches]
         means = {key: float(torch.cat([part[key] for part in parts]).mean()) for key in parts[0]}
         scores.append(LengthScore(size, means["accuracy"], means["token_accuracy"], count))
     return scores

@@ -6,6 +6,7 @@ Legend of shapes: B sequences, T tokens of a sequence, E width of a token's vect
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -95,6 +96,14 @@ class FormalTask(BaseModel, ABC):
                 "are the same on every machine: pass torch.Generator() and move the batch."
             )
         return self._draw(count, generator)
+
+    def batches(self, count: int, *, batch_size: int, seed: int) -> Iterator[Batch]:
+        """``count`` sequences of ``sample`` in batches of up to ``batch_size``; equal arguments, equal sequences."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        for first in range(0, count, batch_size):
+            yield self.sample(min(batch_size, count - first), generator)
 
     def at(self, length: int) -> Self:
         """The same task at another size, over the same vocabulary. Raises ``ConfigError`` where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -18,20 +18,10 @@ from paribus.testbeds.formal.task import Batch, FormalTask, validated
 if TYPE_CHECKING:
     import torch
 
-_FAMILIES: tuple[type[FormalTask], ...] = (
-    IndexLookup,
-    BoundedDyck,
-    Equality,
-    Disjointness,
-    NearestNeighbour,
-    AssociativeRecall,
-)
-TASKS: dict[str, type[FormalTask]] = {family.model_fields["task"].default: family for family in _FAMILIES}
+_Family = IndexLookup | BoundedDyck | Equality | Disjointness | NearestNeighbour | AssociativeRecall
+TASKS: dict[str, type[FormalTask]] = {family.model_fields["task"].default: family for family in get_args(_Family)}
 # The type of a field of settings that holds any one of them, told apart by its ``task``.
-AnyTask = Annotated[
-    IndexLookup | BoundedDyck | Equality | Disjointness | NearestNeighbour | AssociativeRecall,
-    Field(discriminator="task"),
-]
+AnyTask = Annotated[_Family, Field(discriminator="task")]
 
 __all__ = [
     "TASKS",

@@ -1,7 +1,7 @@
 """All function classes of ICL-Discrete by name, and how a name becomes a class."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError
 
@@ -13,7 +13,7 @@ from paribus.testbeds.incontext.classes_parity import Parity, SparseParity
 from paribus.testbeds.incontext.classes_terms import Conjunction, Disjunction, SparseDisjunction
 from paribus.testbeds.incontext.function_class import FunctionClass
 
-AnyClass = Annotated[
+_Family = (
     Conjunction
     | Disjunction
     | SparseDisjunction
@@ -24,23 +24,13 @@ AnyClass = Annotated[
     | Halfspace
     | Parity
     | SparseParity
-    | NearestNeighbour,
-    Field(discriminator="name"),
-]
+    | NearestNeighbour
+)
+AnyClass = Annotated[_Family, Field(discriminator="name")]
 """For a pydantic field that holds any class; ``name`` decides which."""
 
 CLASSES: Mapping[str, type[FunctionClass]] = {
-    "conjunction": Conjunction,
-    "disjunction": Disjunction,
-    "sparse_disjunction": SparseDisjunction,
-    "dnf": DNF,
-    "cnf": CNF,
-    "majority": Majority,
-    "threshold": Threshold,
-    "halfspace": Halfspace,
-    "parity": Parity,
-    "sparse_parity": SparseParity,
-    "nearest_neighbour": NearestNeighbour,
+    family.model_fields["name"].default: family for family in get_args(_Family)
 }
 """Every class under its name, in the paper's order."""
 

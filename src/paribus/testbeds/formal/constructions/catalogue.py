@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from paribus.errors import ConfigError
@@ -29,9 +31,11 @@ def constructions_for(task: FormalTask, *, dtype: torch.dtype = torch.float32) -
             forms = (("sign", "onehot"), ("binary", "onehot"), ("binary", "binary"))
             return [lookup.index_lookup(task, code=code, letters=letters, dtype=dtype) for code, letters in forms]
         case Equality() | Disjointness():
-            predicate = pairwise.UNEQUAL if isinstance(task, Equality) else pairwise.BOTH
+            build: Callable[..., Construction] = (
+                pairwise.equality if isinstance(task, Equality) else pairwise.disjointness
+            )
             return [
-                pairwise.no_violation(task, predicate, name=task.task, code=code, gather=gather, dtype=dtype)
+                build(task, code=code, gather=gather, dtype=dtype)
                 for code in ("sign", "binary")
                 for gather in pairwise.GATHERS
             ]

@@ -105,8 +105,7 @@ def sign_code(
 
 def binary_code(count: int) -> PositionCode:
     """The +-1 digits of the position, scaled to length 1: any two differ in a digit, so the margin is 2 / width."""
-    places = torch.arange(digits(count))
-    return _unit_code("binary", (torch.arange(count)[:, None] >> places & 1).double() * 2 - 1)
+    return _unit_code("binary", 2 * digit_table(count) - 1)
 
 
 def quadratic_code(count: int) -> PositionCode:
@@ -124,6 +123,11 @@ def quadratic_code(count: int) -> PositionCode:
 def digits(count: int) -> int:
     """ceil(log2 count), at least 1: the binary digits that tell ``count`` things apart."""
     return max(1, (_checked(count) - 1).bit_length())
+
+
+def digit_table(count: int) -> Tensor:
+    """The binary digits of 0..count-1, least significant first, (N, ``digits(count)``) float64 of 0 and 1."""
+    return (torch.arange(count)[:, None] >> torch.arange(digits(count)) & 1).double()
 
 
 def make_code(name: str, count: int, *, unit: bool = False) -> PositionCode:

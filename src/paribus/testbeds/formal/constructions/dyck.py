@@ -28,6 +28,7 @@ from torch import Tensor
 
 from paribus.errors import ConfigError
 from paribus.models.sequence import SequenceForPrediction
+from paribus.testbeds.formal.constructions.codes import digit_table
 from paribus.testbeds.formal.constructions.codes import digits as code_digits
 from paribus.testbeds.formal.constructions.construction import Construction
 from paribus.testbeds.formal.constructions.wiring import Stream, blank_model, wire_ends
@@ -154,8 +155,7 @@ def _slots(units: Stream, depth: int, size: int) -> list[Tensor]:
 
 def _compact_tokens(task: BoundedDyck, units: Stream) -> Tensor:
     """What a token adds to every unit: an opener enters and pushes, a closer pops and is compared with the top."""
-    kinds = torch.arange(task.pairs)
-    digits_kd = (kinds[:, None] >> torch.arange(code_digits(task.pairs)) & 1).double()
+    digits_kd = digit_table(task.pairs)
     entered = torch.cat((torch.ones(task.pairs, 1), digits_kd), dim=1)
     openers = units.rows(task.pairs, entered=entered, pushed=1.0, overflow=1.0)
     closers = units.rows(task.pairs, popped=1.0, underflow=1.0, extra=1 - digits_kd, missing=digits_kd)
@@ -188,8 +188,8 @@ def _compact_answers(task: BoundedDyck, slots: list[Tensor], lost_1U: Tensor) ->
     end_1U = -2 * slots[0][:1] - 2 * lost_1U
     if task.readout == "membership":
         return torch.cat((-end_1U, end_1U)), torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    digits = code_digits(task.pairs)
-    digits_kd = (torch.arange(task.pairs)[:, None] >> torch.arange(digits) & 1).double()
+    digits_kd = digit_table(task.pairs)
+    digits = digits_kd.shape[1]
     opens_1U = -2 * slots[-1][:1] - 2 * lost_1U
     closes_kU = 2 * (slots[0][:1] + (2 * digits_kd - 1) @ slots[0][1:]) - 2 * (digits + 2) * lost_1U
     # Digits at 0 agree if the top's are 0: they start from 1 each and lose it.

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from paribus.errors import ConfigError
 from paribus.models.sequence import SequenceForPrediction
-from paribus.testbeds.formal.constructions.codes import PositionCode, digits, make_code
+from paribus.testbeds.formal.constructions.codes import PositionCode, digit_table, make_code
 from paribus.testbeds.formal.constructions.construction import Addressing, Construction
 from paribus.testbeds.formal.constructions.wiring import (
     Stream,
@@ -88,7 +88,7 @@ def _letters(name: str, symbols: int) -> Tensor:
         raise ConfigError(f"Unknown letters {name!r}; choose one of {', '.join(LETTERS)}.")
     if name == "onehot":
         return torch.eye(symbols, dtype=torch.float64)
-    return (torch.arange(symbols)[:, None] >> torch.arange(digits(symbols)) & 1).double() * 2 - 1
+    return 2 * digit_table(symbols) - 1
 
 
 def _round_onehot(model: SequenceForPrediction, stream: Stream) -> None:

@@ -19,6 +19,7 @@ from paribus.testbeds.formal.constructions.construction import Construction
 from paribus.testbeds.formal.constructions.inputs import every_input, input_count
 from paribus.testbeds.formal.scoring import score
 from paribus.testbeds.formal.task import IGNORED, Batch, FormalTask
+from paribus.training.objectives.labelled import model_inputs
 
 EXHAUSTIVE_LIMIT = 300_000
 """Inputs up to which ``verify`` goes through all of them by itself; all of equality at 9 bits are 262 144."""
@@ -81,7 +82,7 @@ def verify(
         raise ConfigError(f"samples is {samples}; a randomised check needs at least 1.")
     model = construction.model if dtype in (None, construction.model.dtype) else _copy(construction.model, dtype)
     chunk = max(1, _CELLS // task.tokens**2)
-    batches = every_input(task, chunk=chunk) if exhaustive else _sampled(task, samples, chunk, seed)
+    batches = every_input(task, chunk=chunk) if exhaustive else task.batches(samples, batch_size=chunk, seed=seed)
     checked, errors, margin = _run(model, task, batches)
     if exhaustive:
         rate = errors / checked if checked else 0.0
@@ -115,7 +116,7 @@ def gaps(logits_BTO: Tensor, batch: Batch, task: FormalTask) -> Tensor:
 def _run(model: Any, task: FormalTask, batches: Iterator[Batch]) -> tuple[int, int, float]:
     checked, errors, margin = 0, 0, torch.inf
     for batch in batches:
-        inputs = {name: batch[name] for name in ("input_ids", "inputs_embeds") if name in batch}
+        inputs = model_inputs(batch)
         if "inputs_embeds" in inputs:
             inputs["inputs_embeds"] = inputs["inputs_embeds"].to(model.dtype)
         logits_BTO = model(**inputs).logits
@@ -124,12 +125,6 @@ def _run(model: Any, task: FormalTask, batches: Iterator[Batch]) -> tuple[int, i
         errors += int((right_B == 0).sum())
         margin = min(margin, gaps(logits_BTO, batch, task).nan_to_num(nan=-torch.inf).min().item())
     return checked, errors, margin
-
-
-def _sampled(task: FormalTask, samples: int, chunk: int, seed: int) -> Iterator[Batch]:
-    generator = torch.Generator().manual_seed(seed)
-    for first in range(0, samples, chunk):
-        yield task.sample(min(chunk, samples - first), generator)
 
 
 def _copy(model: Any, dtype: torch.dtype) -> Any:
