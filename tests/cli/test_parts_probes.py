@@ -210,6 +210,8 @@ def test_a_task_that_is_learned_counts_its_seeds(tmp_path: Path) -> None:
         (("incontext", "--offline", "--how", "logprobs", "--variant", "steps"), "reasons before its label"),
         (("formal", "--task", "sorting"), "no formal task 'sorting'"),
         (("formal", "--task", "equality", "--setting", "colour=2"), "colour"),
+        (("formal", "--task", "equality", "--learning-rates", "0"), "above 0 and stand there once, not 0"),
+        (("formal", "--task", "equality", "--learning-rates", "1e-3,1e-3"), "stand there once, not 0.001"),
         (("formal", "--task", "equality", "--learning-rates", ""), "--learning-rates names no rate"),
         (("formal", "--task", "equality", "--seeds", "1,1"), "seeds="),
     ],

@@ -264,6 +264,8 @@ def test_seeds_may_train_together_but_frozen_bodies_train_alone() -> None:
         (["seeds=1,1"], r"seeds=\(1, 1\) must name at least one, each once"),
         (["classes=conjunction,conjunction"], "classes=.* each once"),
         (["architectures=lstm,lstm"], "architectures=.* each once"),
+        (["body.classes=conjunction,conjunction"], r"body.classes=.* must name each once"),
+        (["direct.classes=majority,majority"], r"direct.classes=.* must name each once"),
         (["learners=[]"], r"learners=\(\) must name at least one"),
         (["classes=conjunctions"], "'conjunction'.*got 'conjunctions'"),
         (["body.model=owner/name"], "body.model='owner/name' is set; set body.parameters too"),

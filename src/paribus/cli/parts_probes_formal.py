@@ -1,5 +1,6 @@
 """``paribus probe formal``: a small architecture on a formal task, or the construction that solves it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -83,9 +84,7 @@ def formal(
     if construction:
         _check(chosen, sizes, samples, out)
         return
-    rates = numbers(learning_rates, "--learning-rates")
-    if not rates:
-        raise ConfigError("--learning-rates names no rate; give one or more, such as 1e-3,3e-3.")
+    rates = _rates(learning_rates)
     shape = {"mixer": architecture, "hidden_size": width, "num_hidden_layers": layers}
     what = FormalProbe(
         chosen,
@@ -107,6 +106,16 @@ def formal(
         out / "checkpoints",
     )
     _train(what, out)
+
+
+def _rates(text: str) -> list[float]:
+    rates = numbers(text, "--learning-rates")
+    if not rates:
+        raise ConfigError("--learning-rates names no rate; give one or more, such as 1e-3,3e-3.")
+    wrong = [rate for rate in rates if not 0 < rate < math.inf or rates.count(rate) > 1]
+    if wrong:
+        raise ConfigError(f"--learning-rates is {text!r}; each must be above 0 and stand there once, not {wrong[0]:g}.")
+    return rates
 
 
 def parse_settings(given: list[str] | None) -> dict[str, str]:

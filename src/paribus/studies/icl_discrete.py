@@ -15,6 +15,7 @@ from paribus.studies.icl_discrete_claims import arms as arm_names
 from paribus.studies.icl_discrete_claims import claims, contrasts, taught
 from paribus.studies.icl_discrete_recipe import Examined, Steps
 from paribus.studies.icl_discrete_settings import ClassName, IclDiscrete
+from paribus.studies.settings import check_distinct
 from paribus.studies.stages.panels_incontext import PanelArm, PromptPanelsConfig, prompt_panels
 from paribus.studies.stages.sequences import SequenceConfig
 
@@ -61,10 +62,9 @@ def build(settings: IclDiscrete) -> Arms:
 
 def check(settings: IclDiscrete) -> None:
     """Refuse settings that cannot make a study. Raises ``ConfigError``."""
-    for name in ("seeds", "classes", "architectures", "learners"):
-        values = getattr(settings, name)
-        if not values or len(set(values)) < len(values):
-            raise ConfigError(f"{name}={values} must name at least one, each once.")
+    check_distinct({name: getattr(settings, name) for name in ("seeds", "classes", "architectures", "learners")})
+    parts = {f"{name}.classes": getattr(settings, name).classes for name in ("body", "direct")}
+    check_distinct(parts, may_be_empty=True)
     body = settings.body
     if body.model and not body.parameters:
         raise ConfigError(f"body.model={body.model!r} is set; set body.parameters too, by which the run is priced.")

@@ -14,6 +14,7 @@ from paribus.lab import Arm, Arms, Handle, Study
 from paribus.studies.separations_claims import TWO_LAYERED, claims, contrasts
 from paribus.studies.separations_recipe import PROBLEMS, Steps
 from paribus.studies.separations_settings import LAYERS, MIXERS, Architecture, ProblemName, Separations
+from paribus.studies.settings import check_distinct
 from paribus.studies.stages.panels_formal import FormalPanelsConfig, PanelArm, formal_panels
 
 DESCRIPTIONS: dict[Architecture, str] = {
@@ -84,10 +85,9 @@ WRITTEN = {
 
 def check(settings: Separations) -> None:
     """Refuse settings that cannot make a study. Raises ``ConfigError``."""
-    for name in ("seeds", "architectures", "trained"):
-        values = getattr(settings, name)
-        if not values or len(set(values)) < len(values):
-            raise ConfigError(f"{name}={values} must name at least one, each once.")
+    check_distinct({name: getattr(settings, name) for name in ("seeds", "architectures", "trained")})
+    widths = {f"widths.{name}": getattr(settings.widths, name) for name in ("architectures", "widths")}
+    check_distinct({"raw": settings.raw, **widths}, may_be_empty=True)
     if settings.width in settings.widths.widths:
         raise ConfigError(
             f"widths.widths={settings.widths.widths} names the study's own width {settings.width}, whose arms there "
