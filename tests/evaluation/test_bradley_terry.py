@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from simulated_games import game, simulate, turned
 from sklearn.linear_model import LogisticRegression
 
 from paribus.errors import ConfigError, DataError
-from paribus.evaluation.bradley_terry import POINTS_PER_NAT, bradley_terry, fit_ratings, pair_totals, win_chance
+from paribus.evaluation.bradley_terry import (
+    POINTS_PER_NAT,
+    PairTotals,
+    bradley_terry,
+    fit_ratings,
+    pair_totals,
+    win_chance,
+)
 from paribus.evaluation.winrate import win_rate
 from paribus.records import Verdict
+from paribus.statistics import cluster_weights
 
 TRUTH = {"base": 1000.0, "a": 1150.0, "b": 900.0, "c": 1060.0}
 
@@ -113,8 +122,9 @@ def test_moving_the_anchor_moves_everything_alike() -> None:
 def test_batched_fits_equal_single_fits() -> None:
     totals = pair_totals(_tournament(np.random.default_rng(5), questions=30))
     anchor = totals.models.index("base")
-    batch = fit_ratings(totals, totals.won, totals.played, anchor)
-    single = [fit_ratings(totals, w[None], p[None], anchor)[0] for w, p in zip(totals.won, totals.played, strict=True)]
+    won, played = totals.won.toarray(), totals.played.toarray()
+    batch = fit_ratings(totals, won, played, anchor)
+    single = [fit_ratings(totals, w[None], p[None], anchor)[0] for w, p in zip(won, played, strict=True)]
     np.testing.assert_allclose(batch, np.stack(single), atol=1e-8)
 
 
@@ -151,3 +161,64 @@ def test_what_cannot_be_rated_is_refused() -> None:
         bradley_terry([game("A>B")], "base", weighting="ties_apart")
     with pytest.raises(DataError, match="no parsed game"):
         bradley_terry([game(None)], "base")
+
+
+def _plain_fit(totals: PairTotals, won: np.ndarray, played: np.ndarray, anchor: int) -> np.ndarray:
+    """The same maximum, by a general optimiser on one row: nothing shared with the fit under test."""
+
+    def loss(free: np.ndarray) -> float:
+        theta = np.insert(free, anchor, 0.0)
+        gap = theta[totals.first] - theta[totals.second]
+        return float(played @ np.logaddexp(0.0, gap) - won @ gap)
+
+    start = np.zeros(len(totals.models) - 1)
+    return np.insert(minimize(loss, start, method="BFGS", options={"gtol": 1e-9}).x, anchor, 0.0)
+
+
+def test_a_general_optimiser_finds_the_same_resampled_ratings() -> None:
+    verdicts = _tournament(np.random.default_rng(6), questions=40)
+    totals = pair_totals(verdicts)
+    anchor = totals.models.index("base")
+    result = bradley_terry(verdicts, "base", resamples=25)
+    weights = next(cluster_weights(40, 25, np.random.default_rng(0)))
+    for drawn, points in zip(weights, result.draws, strict=True):
+        theirs = _plain_fit(totals, drawn @ totals.won, drawn @ totals.played, anchor)
+        np.testing.assert_allclose(points - 1000.0, theirs * POINTS_PER_NAT, atol=1e-2)
+
+
+def test_where_newton_starts_does_not_matter() -> None:
+    totals = pair_totals(_tournament(np.random.default_rng(7), questions=12))
+    anchor = totals.models.index("base")
+    won, played = totals.won.toarray(), totals.played.toarray()
+    start = np.array([0.0 if i == anchor else 1.5 - i for i in range(len(totals.models))])
+    # Six games of a question are few: many rows have a model that won or lost everything.
+    cold, warm = fit_ratings(totals, won, played, anchor), fit_ratings(totals, won, played, anchor, start)
+    assert (np.abs(cold) > 14.9).any()
+    np.testing.assert_allclose(warm, cold, atol=1e-8)
+
+
+def test_an_island_of_models_has_no_rating_in_that_resample() -> None:
+    verdicts = [game(label, "ab", f"q{i}", a="near") for i, label in enumerate(["A>B", "B>A", "A>B", "A=B"])]
+    verdicts += [game(label, "ab", f"r{i}", a="far", b="near") for i, label in enumerate(["A>B", "B>A"])]
+    verdicts += [game("A=B", "ab", f"s{i}", a="farther", b="far") for i in range(4)]
+    result = bradley_terry(verdicts, "base", resamples=500)
+    far, farther = (np.isnan(result.draws[:, result.models.index(name)]) for name in ("far", "farther"))
+    # Without a game of far against near, games of farther against far say nothing about the baseline.
+    assert far.any() and (farther >= far).all()
+    assert np.isfinite(result.draws[:, result.models.index("base")]).all()
+
+
+def test_rows_resampled_without_their_questions_give_the_narrow_published_intervals() -> None:
+    rng = np.random.default_rng(8)
+    shares = dict.fromkeys(("en", "fr", "sw", "hi"), (0.5, 0.1, 0.4))
+    verdicts = simulate(rng, shares, questions=60, model="m1", sticky=0.9, strong=0.4)
+    by_question = bradley_terry(verdicts, "base", resamples=400)
+    by_row = bradley_terry(verdicts, "base", resamples=400, resample="row")
+    assert (by_question.resample, by_row.resample) == ("question", "row")
+    assert by_row.ratings["m1"].estimate == by_question.ratings["m1"].estimate
+    assert by_row.win_probability["m1"].width < 0.6 * by_question.win_probability["m1"].width
+    same = win_rate(verdicts, "m1", "strong_x3", resample="row", resamples=4_000).rate
+    assert by_row.win_probability["m1"].n == same.n
+    assert by_row.win_probability["m1"].width == pytest.approx(same.width, rel=0.15)
+    with pytest.raises(ConfigError, match="resample is 'prompt'"):
+        bradley_terry(verdicts, "base", resample="prompt")
