@@ -69,16 +69,21 @@ def load_pandalm(path: str | Path) -> list[PandaItem]:
 def _item(row: Any, where: str) -> PandaItem:
     if not isinstance(row, Mapping):
         raise DataError(f"{where} is {row!r:.80}; expected an object with {', '.join((*_TEXTS, *_ANNOTATORS))}.")
-    for name in _TEXTS:
-        if not isinstance(row.get(name), str):
-            raise DataError(f"{where}, field {name!r}: got {row.get(name)!r}, expected a text.")
+    texts = {name: _text(row.get(name), where, name) for name in _TEXTS}
     for name in _ANNOTATORS:
         if row.get(name) not in get_args(Label) or isinstance(row.get(name), bool):
             raise DataError(f"{where}, field {name!r}: got {row.get(name)!r}, expected 0 (tie), 1 or 2.")
-    first, _, second = row["cmp_key"].partition("_")
+    first, _, second = texts["cmp_key"].partition("_")
     labels = (row[_ANNOTATORS[0]], row[_ANNOTATORS[1]], row[_ANNOTATORS[2]])
-    answers = (row["response1"], row["response2"])
-    return PandaItem(str(row.get("idx", where)), row["instruction"], row["input"], answers, (first, second), labels)
+    answers = (texts["response1"], texts["response2"])
+    return PandaItem(str(row.get("idx", where)), texts["instruction"], texts["input"], answers, (first, second), labels)
+
+
+def _text(value: Any, where: str, name: str) -> str:
+    """The text of a field. Six answers ("True") stand in the released file as JSON true."""
+    if not isinstance(value, str | bool):
+        raise DataError(f"{where}, field {name!r}: got {value!r}, expected a text.")
+    return str(value)
 
 
 def decided_pairs(items: Sequence[PandaItem]) -> list[PreferencePair]:
@@ -142,7 +147,7 @@ _NAME: Mapping[Label, str] = {0: "tie", 1: "first better", 2: "second better"}
 
 
 def annotator_kappas(items: Sequence[PandaItem]) -> dict[tuple[int, int], float]:
-    """Cohen's kappa of each two annotators, (1, 2), (1, 3) and (2, 3); published as 0.85, 0.86 and 0.88."""
+    """Cohen's kappa of each two annotators, (1, 2), (1, 3) and (2, 3); published as 0.85, 0.88 and 0.86."""
     from paribus.statistics.agreement import cohen_kappa
 
     votes = np.array([item.labels for item in items])
