@@ -7,7 +7,7 @@ the covariances, so 1,000 resampled regressions are 1,000 small matrices solved 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from paribus.errors import ConfigError, DataError
 from paribus.statistics.sums import Floats
@@ -42,7 +42,7 @@ def moments(sums: Floats) -> tuple[Floats, Floats]:
     covariance = square - mean[..., :, None] * mean[..., None, :]
     # Rounding must not turn a constant column into one that varies a little.
     size = np.diagonal(square, axis1=-2, axis2=-1)
-    flat = np.diagonal(covariance, axis1=-2, axis2=-1) <= CONSTANT * size
+    flat: NDArray[np.bool_] = np.asarray(np.diagonal(covariance, axis1=-2, axis2=-1) <= CONSTANT * size)
     return mean, np.where(flat[..., :, None] | flat[..., None, :], 0.0, covariance)
 
 
@@ -70,7 +70,7 @@ def inflation(covariance: Floats) -> Floats:
     1 is a column of its own; above 10 its weight can hardly be told from the others'. Infinite where the others
     determine it, NaN where it does not vary (such columns are ignored by the others).
     """
-    moving = np.diagonal(covariance, axis1=-2, axis2=-1) > 0
+    moving: NDArray[np.bool_] = np.greater(np.diagonal(covariance, axis1=-2, axis2=-1), 0)
     corr = np.where(moving[..., :, None] & moving[..., None, :], correlations(covariance), np.eye(covariance.shape[-1]))
     inverse = np.diagonal(_inverse(corr), axis1=-2, axis2=-1)
     return np.where(moving, np.where(np.isnan(inverse), np.inf, inverse), np.nan)
@@ -78,9 +78,9 @@ def inflation(covariance: Floats) -> Floats:
 
 def _inverse(matrix: Floats) -> Floats:
     """Inverse of correlation matrices, NaN where they have none."""
-    usable = np.isfinite(matrix).all(axis=(-1, -2))
+    usable: NDArray[np.bool_] = np.asarray(np.isfinite(matrix).all(axis=(-1, -2)))
     filled = np.where(usable[..., None, None], matrix, np.eye(matrix.shape[-1]))
-    singular = ~usable | (np.linalg.eigvalsh(filled)[..., 0] < 1e-10)
+    singular: NDArray[np.bool_] = np.asarray(~usable | np.less(np.linalg.eigvalsh(filled)[..., 0], 1e-10))
     inverse = np.linalg.inv(np.where(singular[..., None, None], np.eye(matrix.shape[-1]), filled))
     return np.where(singular[..., None, None], np.nan, inverse)
 
