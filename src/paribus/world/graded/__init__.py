@@ -8,7 +8,7 @@ the generator passed in. What may not: models, critics, raters (they build on th
 """
 
 from paribus.world.graded.answers import GradedAnswer, better, quality, write_answer
-from paribus.world.graded.claims import Claim, claims_about, read, say
+from paribus.world.graded.claims import Claim, claims_about, read, say, say_all
 from paribus.world.graded.grading import Grade, grade
 from paribus.world.graded.pairs import Cue, draw_pair, draw_plan, to_pair
 from paribus.world.graded.plans import ASPECTS, ERRORS, Plan
@@ -40,6 +40,7 @@ __all__ = [
     "quality",
     "read",
     "say",
+    "say_all",
     "system_answers",
     "to_pair",
     "write_answer",

@@ -18,6 +18,9 @@ from paribus.world.graded.plans import ASPECTS, Plan, as_random, quality_of
 from paribus.world.graded.requests import GradedWorld, Request
 from paribus.world.graded.wording import REGISTERS, RULES, Wording, wording
 
+# Strides through a list of facts: primes larger than any list, so that each visits all of it.
+_STEPS = (1009, 1013, 1019, 1021, 1031, 1033)
+
 
 @dataclass(frozen=True, slots=True)
 class GradedAnswer:
@@ -165,10 +168,6 @@ class _Writer:
         if found is None:
             raise DataError(f"No other {part.task!r} fact is left for {part.item!r}; lower held_out_facts.")
         return found
-
-
-# Strides through a list of facts; a prime that divides its length would visit only some, so all are larger than any.
-_STEPS = (1009, 1013, 1019, 1021, 1031, 1033)
 
 
 def lay_out(entries: list[str], rule: str) -> list[str]:

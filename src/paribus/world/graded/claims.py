@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -81,6 +81,12 @@ def say(claim: Claim, language: str, rng: Any) -> str:
         raise ConfigError(f"No claim can be made about {claim.target!r}; use the number of a part or {TARGETS[1:]}.")
     said = wording(language).claims[kind]
     return as_random(rng).choice(said.yes if claim.holds else said.no).format(n=claim.target)
+
+
+def say_all(claims: Iterable[Claim], language: str, rng: Any) -> str:
+    """Return all claims in one line, each said by ``say``, joined as the language joins sentences."""
+    rng = as_random(rng)
+    return wording(language).joint.join(say(claim, language, rng) for claim in claims)
 
 
 def read(text: str, language: str) -> tuple[Claim, ...]:

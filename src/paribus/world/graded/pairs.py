@@ -16,7 +16,7 @@ from paribus.world.graded.requests import GradedWorld, Request
 Cue = Literal["long", "booster"]
 
 _ERROR_RATE = 0.25  # of each error in a drawn answer, one by one
-_REFUSAL_RATE = 0.05  # of drawn answers
+_REFUSAL_RATE = 0.05
 
 
 def draw_plan(rng: Any, *, error_rate: float = _ERROR_RATE, refusal_rate: float = _REFUSAL_RATE) -> Plan:
@@ -35,34 +35,35 @@ def draw_pair(
     cue: Cue | None = None,
     cue_share: float = 0.8,
     label_noise: float = 0.0,
+    error_rate: float = _ERROR_RATE,
 ) -> tuple[GradedAnswer, GradedAnswer]:
     """Draw two answers to a request, the better first (the worse first with probability ``label_noise``).
 
     With a ``cue``, the answer labelled better carries it with probability ``cue_share``, else the other one does;
     exactly one of them carries it. "long" is two filler sentences against none, "booster" two boosters against none.
-    The order never hangs on the cue, although filler is a fault of style: the answers differ in something weightier.
+    Plans come from ``draw_plan`` at ``error_rate``. The order never hangs on the cue, although filler is a fault of style: the answers differ in something weightier.
 
     Raises ConfigError for an unknown cue and for a share off 0..1.
     """
     if cue is not None and cue not in get_args(Cue):
         raise ConfigError(f"Unknown cue {cue!r}; use one of {', '.join(get_args(Cue))}.")
-    for name, share in (("cue_share", cue_share), ("label_noise", label_noise)):
+    for name, share in (("cue_share", cue_share), ("label_noise", label_noise), ("error_rate", error_rate)):
         if not 0.0 <= share <= 1.0:
             raise ConfigError(f"draw_pair: {name} is a probability, got {share}; use 0 to 1.")
     rng = as_random(rng)
     flipped, on_first = rng.random() < label_noise, rng.random() < cue_share
-    plans = _ordered_plans(rng, len(request.parts), cue, on_first != flipped)
+    plans = _ordered_plans(rng, len(request.parts), error_rate, cue, on_first != flipped)
     good, bad = (write_answer(world, request, plan, rng) for plan in plans)
     return (bad, good) if flipped else (good, bad)
 
 
-def _ordered_plans(rng: Random, parts: int, cue: Cue | None, on_better: bool) -> tuple[Plan, Plan]:
+def _ordered_plans(rng: Random, parts: int, error_rate: float, cue: Cue | None, on_better: bool) -> tuple[Plan, Plan]:
     """Return a better and a worse plan; ``on_better``: which of them carries the cue.
 
     Plans are compared without the cue; no cue outweighs what they then differ in.
     """
     while True:
-        a, b = _marked(draw_plan(rng), cue, False), _marked(draw_plan(rng), cue, False)
+        a, b = (_marked(draw_plan(rng, error_rate=error_rate), cue, False) for _ in range(2))
         if (first := planned_quality(a, parts)) != (second := planned_quality(b, parts)):
             good, bad = (a, b) if first > second else (b, a)
             return _marked(good, cue, on_better), _marked(bad, cue, not on_better)

@@ -51,6 +51,11 @@ class Part:
         """The right value."""
         return FAMILIES[self.task].answer(self.fact, self.language)
 
+    @property
+    def known(self) -> bool:
+        """Whether this is a question of the world."""
+        return self.task in TASKS and self.fact in known_facts(self.task, self.language)
+
     def about(self, fact: str) -> Part:
         """The same question about another fact."""
         return Part(self.task, fact, self.language, self.template)
@@ -87,3 +92,9 @@ def facts_by_item(task: str, language: str) -> dict[str, str]:
     family = FAMILIES[task]
     facts = (fact for fact in family.facts(FactRange((language,), LIMIT)) if family.slots(fact, language) is not None)
     return {normalise(quote(task, fact, language), language): fact for fact in facts}
+
+
+@cache
+def known_facts(task: str, language: str) -> frozenset[str]:
+    """Return every fact of a task that an answer in the language can be about."""
+    return frozenset(facts_by_item(task, language).values())

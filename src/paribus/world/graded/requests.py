@@ -77,11 +77,14 @@ class Request:
         try:
             parts = tuple(Part(task, fact, prompt.language, number) for task, fact, number in prompt.meta["parts"])
             rule, cluster = prompt.meta["rule"], prompt.meta["cluster"]
+            known = parts and rule in RULES and all(part.known for part in parts)
         except (KeyError, TypeError, ValueError):
+            known = False
+        if not known:
             raise DataError(
-                f"Prompt {prompt.id!r} does not say its parts, rule and cluster in meta ({prompt.meta!r}); "
-                "grade prompts made by Request.to_prompt()."
-            ) from None
+                f"Prompt {prompt.id!r} is no graded request: its meta {prompt.meta!r} must give known parts, a rule and "
+                "a cluster; use prompts made by Request.to_prompt()."
+            )
         return cls(prompt.id, prompt.language, prompt.text, parts, rule, cluster)
 
 
