@@ -57,12 +57,9 @@ def bootstrap_of_sums(
     check_level(level)
     table = _terms(terms)
     sums = cluster_sums(table, clusters)
-    estimates = statistic(sums.sum(axis=0))
     draws = resampled_statistic(sums, statistic, resamples=resamples, rng=rng)
-    return [
-        percentile_interval(draws[:, j], estimates[j], n=len(sums), level=level, covers=covers, method=method)
-        for j in range(len(estimates))
-    ]
+    estimates = statistic(sums.sum(axis=0))
+    return intervals_from(draws, estimates, n=len(sums), level=level, covers=covers, method=method)
 
 
 def resampled_statistic(sums: Floats, statistic: Statistic, *, resamples: int, rng: Rng) -> Floats:
@@ -70,6 +67,22 @@ def resampled_statistic(sums: Floats, statistic: Statistic, *, resamples: int, r
     positive_count(resamples, "resamples")
     chunks = [statistic(weights @ sums) for weights in cluster_weights(len(sums), resamples, generator(rng))]
     return np.concatenate(chunks)
+
+
+def intervals_from(
+    draws: Floats,
+    estimates: Floats,
+    *,
+    n: int,
+    level: float = 0.95,
+    covers: tuple[str, ...] = ("items",),
+    method: Method = "expanded",
+) -> list[Interval]:
+    """One ``Interval`` a column of ``draws``, shape ``(resamples, s)``, around ``estimates``, shape ``(s,)``."""
+    return [
+        percentile_interval(column, estimate, n=n, level=level, covers=covers, method=method)
+        for column, estimate in zip(draws.T, estimates, strict=True)
+    ]
 
 
 def _terms(terms: ArrayLike) -> Floats:
