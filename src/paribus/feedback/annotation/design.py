@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from pydantic import Field, field_validator
 
 from paribus.errors import ConfigError, DataError
+from paribus.evaluation.prompts import cluster_of
 from paribus.evaluation.readability import words
-from paribus.feedback.annotation.schema import DISTRACTOR, PASSES, PREAMBLES, Pass, item_name
+from paribus.feedback.annotation.schema import DISTRACTOR, ERRORS, PASSES, PREAMBLES, Pass, error_type, item_name
 from paribus.feedback.games import Order
 from paribus.records import Completion, Prompt, Rating
 from paribus.records.schema import Record, Text
@@ -29,7 +30,7 @@ Cell = tuple[str, str]
 class FormItem(Record):
     """One output on a form. ``meta`` is that of its ratings: dataset, input, model, preamble, other_model,
     other_preamble, language, distractor (of the form, so both its items say it), words; and ``completion``, the id of
-    the completion whose text it is. Nothing of ``id`` and ``meta`` may be shown to a rater.
+    the completion whose text it is. An input in several languages is one input. Nothing of ``id`` and ``meta`` may be shown to a rater.
     """
 
     id: Text
@@ -48,6 +49,7 @@ class Form(Record):
     order: ``ab`` when that is the order of the design, ``ba`` when the places are exchanged.
     pair: names the pair; its repeats share it and go to other raters.
     repeat: 0 for the first showing.
+    asked: names of the errors that are asked for, each about both items; empty but on the pass ``errors``.
     attention: answers that the rater is told to give to extra questions about each form, such as ("yes", "no"); on a
         scored pass the number of a scale. ``checks.attention_result`` says what becomes of the replies.
     """
@@ -60,6 +62,7 @@ class Form(Record):
     order: Order = "ab"
     pair: Text
     repeat: int = Field(default=0, ge=0)
+    asked: tuple[str, ...] = ()
     attention: tuple[str, ...] = ()
 
     @field_validator("items")
@@ -89,7 +92,9 @@ class Form(Record):
         """
         item = self.items[place]
         meta = {**item.meta, "form": self.id} | ({"attention": attention} if attention else {})
-        return Rating(item=item.id, rater=rater, pass_=self.pass_, errors=tuple(errors), scores=dict(scores), meta=meta)
+        meta |= {"asked": list(self.asked)} if self.asked else {}
+        judged = {"errors": tuple(errors), "scores": dict(scores), "meta": meta}
+        return Rating.model_validate({"item": item.id, "rater": rater, "pass": self.pass_, **judged})
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Design:
     repeated: share of the inputs of which one pair is repeated; they are spread evenly over a random order of inputs.
     distractors: pairs with a distractor for each input. The pass ``style`` has none: an answer to another prompt need
         be neither less assertive nor less complex.
+    errors: the errors that are asked for.
     attention: instructed answers, by pass.
     seed: fixes every draw.
     """
@@ -109,6 +115,7 @@ class Design:
     repeats: int = 4
     repeated: float = 0.25
     distractors: int = 1
+    errors: tuple[str, ...] = ERRORS
     attention: Mapping[Pass, tuple[str, ...]] = field(default_factory=lambda: {"errors": ("yes", "no")})
     seed: int = 0
 
@@ -119,6 +126,8 @@ class Design:
             )
         if not 0 <= self.repeated <= 1:
             raise ConfigError(f"repeated is {self.repeated}; it is a share of the inputs, from 0 to 1.")
+        for name in self.errors:
+            error_type(name)
 
 
 class Assignment(NamedTuple):
@@ -312,7 +321,7 @@ def _distracted(genuine: _Output, other: _Output) -> tuple[FormItem, FormItem]:
 def _item(output: _Output, completion: Completion, cell: Cell, other: Cell, *, distractor: bool) -> FormItem:
     meta = {
         "dataset": output.dataset,
-        "input": output.prompt.id,
+        "input": cluster_of(output.prompt),
         "model": cell[0],
         "preamble": cell[1],
         "other_model": other[0],
@@ -334,20 +343,22 @@ def _showings(pass_: Pass, pair: _Pair, design: Design) -> list[Form]:
 def _form(pass_: Pass, pair: _Pair, repeat: int, design: Design) -> Form:
     first, second = pair.items
     cells = [f"{item.meta['model']}/{item.meta['preamble']}" for item in pair.items]
-    label = f"{first.meta['dataset']}/{first.meta['input']}/{cells[0]}|{cells[1]}"
+    label = f"{first.meta['dataset']}/{pair.prompt.id}/{cells[0]}|{cells[1]}"
     name = f"{pass_}/{label}#{repeat}"
     swapped = random.Random(f"order/{design.seed}/{name}").random() < 0.5
-    return Form(
-        id=name,
-        pass_=pass_,
-        language=pair.prompt.language,
-        prompt=_request(pair.prompt),
-        items=(second, first) if swapped else (first, second),
-        order="ba" if swapped else "ab",
-        pair=label,
-        repeat=repeat,
-        attention=design.attention.get(pass_, ()),
-    )
+    row = {
+        "id": name,
+        "pass": pass_,
+        "language": pair.prompt.language,
+        "prompt": _request(pair.prompt),
+        "items": (second, first) if swapped else (first, second),
+        "order": "ba" if swapped else "ab",
+        "pair": label,
+        "repeat": repeat,
+        "asked": design.errors if pass_ == "errors" else (),
+        "attention": design.attention.get(pass_, ()),
+    }
+    return Form.model_validate(row)
 
 
 def _request(prompt: Prompt) -> str:
