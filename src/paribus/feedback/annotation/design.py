@@ -30,7 +30,8 @@ Cell = tuple[str, str]
 class FormItem(Record):
     """One output on a form. ``meta`` is that of its ratings: dataset, input, model, preamble, other_model,
     other_preamble, language, distractor (of the form, so both its items say it), words; and ``completion``, the id of
-    the completion whose text it is. An input in several languages is one input. Nothing of ``id`` and ``meta`` may be shown to a rater.
+    the completion whose text it is. An input in several languages is one input. Nothing of ``id`` and ``meta`` may be
+    shown to a rater.
     """
 
     id: Text
