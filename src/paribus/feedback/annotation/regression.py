@@ -190,7 +190,9 @@ class _Fit:
         mean, covariance = moments(total)
         spread, kept = inflation(covariance[:-1, :-1]), (draws[:, :m] != 0).mean(axis=0)
         rows = [
-            ErrorWeight(name, float(-mean[j]), *found[j : 3 * m : m], float(spread[j]), float(kept[j]))
+            ErrorWeight(
+                name, float(-mean[j]), found[j], found[m + j], found[2 * m + j], float(spread[j]), float(kept[j])
+            )
             for j, name in enumerate(self.names)
         ]
         return tuple(rows), found[-1]
