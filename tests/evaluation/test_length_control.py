@@ -31,8 +31,7 @@ class Planted:
         gap = self.baseline_length - self.length
         self.truth = float(expit(odds + self.difficulty).mean())
         self.chance = expit(odds + self.difficulty - taste * np.tanh(gap / gap.std(ddof=1)))
-        # As files hold it, between 1 and 2, and taken back, and the gamed rows in few digits: the published solver stops
-        # so early that the last bit of a number can choose another of two penalties that are equally good.
+        # As files hold it, between 1 and 2, and taken back.
         self.preference = (np.clip(self.chance + rng.normal(0, 0.05, n), 0, 1) + 1.0) - 1.0
         self.gamed = Gamed(
             rng.uniform(0.2, 0.7, 2 * n).round(6), rng.normal(0, 1.2, 2 * n).round(6), np.tile(self.difficulty, 2)

@@ -201,8 +201,11 @@ def _best_penalty(columns: NDArray[np.float64], target: NDArray[np.float64], wei
     rows = np.tile(np.arange(n), 2)
     for train, test in GroupKFold(_FOLDS).split(rows, groups=rows):
         learned, held = rows[train[train < n]], rows[test[test < n]]
+        # The published fits of a fold share one random stream, and stop early enough for it to show.
+        stream = np.random.RandomState(_SEED)
         for i, penalty in enumerate(PENALTIES):
-            chance = _chance(columns[held], _solve(columns[learned], target[learned], weight[learned], penalty))
+            coefficients = _solve(columns[learned], target[learned], weight[learned], penalty, stream)
+            chance = _chance(columns[held], coefficients)
             chance = np.clip(chance, 1e-15, 1 - 1e-15)
             losses[i] += np.mean(weight[held] * _log_loss(target[held], chance))
     return float(PENALTIES[int(np.argmin(losses))])
@@ -213,13 +216,19 @@ def _log_loss(target: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArr
 
 
 def _solve(
-    columns: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64], penalty: float
+    columns: NDArray[np.float64],
+    target: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    penalty: float,
+    random_state: np.random.RandomState | int = _SEED,
 ) -> NDArray[np.float64]:
     """Coefficients of the penalised fit. A soft label is two rows, one won and one lost, that share its weight."""
     from sklearn.linear_model import LogisticRegression
 
     n = len(target)
-    model = LogisticRegression(C=penalty, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=_SEED)
+    model = LogisticRegression(
+        C=penalty, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=random_state
+    )
     won_lost = np.concatenate([target * weight, (1.0 - target) * weight])
     model.fit(np.tile(columns, (2, 1)), np.repeat([1, 0], n), sample_weight=won_lost)
     return np.asarray(model.coef_[0], dtype=np.float64)
