@@ -6,8 +6,8 @@ log n; the ratio is ``E = n_plain(a) / n``. Where the plain curve never reaches 
 above ``largest plain size / n`` and is shown as ``> ...``; below the first plain size it is shown as ``< ...``.
 
 Both curves are made monotone (isotonic regression on their sizes) before they are compared: more data does not hurt in
-expectation, and a dip in a noisy curve would make ``n_plain`` jump. The same smoothing on both sides keeps E = 1 for
-two equal curves.
+expectation, and a dip in a noisy curve would make ``n_plain`` jump. Where that leaves a plateau, its middle stands for
+all of it, so two equal curves have E = 1 except at the ends of their plateaus.
 """
 
 from collections.abc import Hashable, Sequence
