@@ -41,7 +41,8 @@ def draw_pair(
 
     With a ``cue``, the answer labelled better carries it with probability ``cue_share``, else the other one does;
     exactly one of them carries it. "long" is two filler sentences against none, "booster" two boosters against none.
-    Plans come from ``draw_plan`` at ``error_rate``. The order never hangs on the cue, although filler is a fault of style: the answers differ in something weightier.
+    Plans come from ``draw_plan`` at ``error_rate``. The order never hangs on the cue, although filler is a fault of
+    style: the answers differ in something weightier.
 
     Raises ConfigError for an unknown cue and for a share off 0..1.
     """

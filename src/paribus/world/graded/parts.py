@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -54,7 +55,9 @@ class Part:
     @property
     def known(self) -> bool:
         """Whether this is a question of the world."""
-        return self.task in TASKS and self.fact in known_facts(self.task, self.language)
+        if self.task == "ad":
+            return _sum_fact(self.fact) == self.fact
+        return self.task in TASKS and self.fact in _known_facts(self.task, self.language)
 
     def about(self, fact: str) -> Part:
         """The same question about another fact."""
@@ -86,15 +89,27 @@ def askable(task: str, fact: str) -> bool:
     return all(FAMILIES[task].slots(fact, language) is not None for language in available())
 
 
+def fact_of(task: str, item: str, language: str) -> str | None:
+    """Return the fact that an item in normal form is about, or None; a sum may be quoted in either order."""
+    return _sum_fact(item) if task == "ad" else _facts_by_item(task, language).get(item)
+
+
+_SUM = re.compile(r"(\d{1,3}) ?\+ ?(\d{1,3})")
+
+
+def _sum_fact(text: str) -> str | None:
+    """Any sum below the world's limit counts, not only those that the world asks."""
+    terms = sorted(map(int, found.groups())) if (found := _SUM.fullmatch(text)) else [LIMIT]
+    return "+".join(map(str, terms)) if sum(terms) < LIMIT else None
+
+
 @cache
-def facts_by_item(task: str, language: str) -> dict[str, str]:
-    """Map every item that can be quoted, in normal form, to its fact."""
+def _facts_by_item(task: str, language: str) -> dict[str, str]:
     family = FAMILIES[task]
-    facts = (fact for fact in family.facts(FactRange((language,), LIMIT)) if family.slots(fact, language) is not None)
+    facts = [fact for fact in family.facts(FactRange((language,), LIMIT)) if family.slots(fact, language) is not None]
     return {normalise(quote(task, fact, language), language): fact for fact in facts}
 
 
 @cache
-def known_facts(task: str, language: str) -> frozenset[str]:
-    """Return every fact of a task that an answer in the language can be about."""
-    return frozenset(facts_by_item(task, language).values())
+def _known_facts(task: str, language: str) -> frozenset[str]:
+    return frozenset(_facts_by_item(task, language).values())

@@ -82,8 +82,8 @@ class Request:
             known = False
         if not known:
             raise DataError(
-                f"Prompt {prompt.id!r} is no graded request: its meta {prompt.meta!r} must give known parts, a rule and "
-                "a cluster; use prompts made by Request.to_prompt()."
+                f"Prompt {prompt.id!r} is no graded request: its meta {prompt.meta!r} must give known parts, a "
+                "rule and a cluster; use prompts made by Request.to_prompt()."
             )
         return cls(prompt.id, prompt.language, prompt.text, parts, rule, cluster)
 
