@@ -90,13 +90,17 @@ class PreferencePair(Record):
 
 
 class Critique(Record):
-    """What a critic wrote about a completion, with its verdict per aspect."""
+    """What a critic wrote about a completion, with its verdict per aspect.
+
+    ``meta`` keeps where it came from (template, sampling, tokens), and ``error`` where the critic gave no answer.
+    """
 
     prompt_id: Text
     completion_id: Text
     critic: Text
     aspects: dict[str, Any] = {}
     text: str
+    meta: dict[str, Any] = {}
 
 
 class Verdict(Record):
