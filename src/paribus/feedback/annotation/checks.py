@@ -94,11 +94,12 @@ def attention_result(instructed: Sequence[str], given: Sequence[str]) -> Literal
 def clean(ratings: Iterable[Rating], *, untrusted: Collection[str] = ()) -> Cleaned:
     """Take out what must not count.
 
-    ``rater``: of raters named in ``untrusted`` (see ``rater_checks``); ``attention``: of forms whose attention checks
-    failed; ``duplicate``: a second rating of the same output on the same form by the same rater, of which the first
-    stays. Each rating is counted under the first reason that applies. Distractors stay.
+    ``rater``: of raters named in ``untrusted`` (see ``rater_checks``); ``unread``: a machine's reply that could not be
+    read (``meta["error"]``); ``attention``: of forms whose attention checks failed; ``duplicate``: a second rating of
+    the same output on the same form by the same rater, of which the first stays. Each rating is counted under the
+    first reason that applies. Distractors stay.
     """
-    dropped = {"rater": 0, "attention": 0, "duplicate": 0}
+    dropped = {"rater": 0, "unread": 0, "attention": 0, "duplicate": 0}
     kept, seen = list[Rating](), set[Hashable]()
     for rating in ratings:
         reason = _reason(rating, untrusted, seen)
@@ -211,6 +212,8 @@ def _judged(fact: _Facts, p_value: float, level: float, enough: int) -> RaterChe
 def _reason(rating: Rating, untrusted: Collection[str], seen: Collection[Hashable]) -> str:
     if rating.rater in untrusted:
         return "rater"
+    if rating.meta.get("error"):
+        return "unread"
     if rating.meta.get("attention") == "failed":
         return "attention"
     return "duplicate" if _identity(rating) in seen else ""

@@ -36,6 +36,7 @@ META = {
     "attention": str,
     "form": str,
     "words": int,
+    "error": str,
 }
 """Keys of ``Rating.meta`` that have a meaning here, with their types; all may be absent, and others may be there."""
 
@@ -119,7 +120,8 @@ def validate(rating: Rating, *, errors: Collection[str] = ERRORS) -> Rating:
     """The rating itself, if it is one of its pass.
 
     Error flags belong to the pass ``errors`` alone; scores are whole numbers from 1 to 5 on the pass's scales, all of
-    them (``overall`` may be absent: experts label errors only); known keys of ``meta`` have their types.
+    them (``overall`` may be absent: experts label errors only; a machine's reply that could not be read has none and
+    says why in ``meta["error"]``); known keys of ``meta`` have their types.
 
     Raises ``DataError`` naming the item, the rater, the field, the value and what it must be.
     """
@@ -149,7 +151,7 @@ def _check_scores(rating: Rating) -> None:
         if value not in SCALES[name].points:
             _refuse(rating, f"scores.{name}", value, "must be a whole number from 1 to 5")
     missing = [name for name in wanted if name not in rating.scores]
-    if missing and rating.pass_ != "errors":
+    if missing and rating.pass_ != "errors" and not rating.meta.get("error"):
         _refuse(rating, "scores", sorted(rating.scores), f"must have {' and '.join(missing)}")
 
 
