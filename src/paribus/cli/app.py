@@ -84,4 +84,5 @@ app = typer.Typer(
 studies.register(app)
 parts.register(app)
 parts_probes.register(app)
+parts_ratings.register(app)
 parts_server.register(app)

@@ -60,6 +60,18 @@ class Reading:
 
         return self._read(load_pairs, source, self._options(source))
 
+    def reward_bench(self, source: str) -> "list[PreferencePair]":
+        """RewardBench's pairs, or those of its translations in the languages asked for."""
+        from paribus.evaluation.reward_bench_data import load_reward_bench
+
+        options = {
+            "split": self.split,
+            "languages": chosen_languages(self.languages),
+            "on_bad_row": self.on_bad_row,
+            "bad_rows": self._bad_rows(source),
+        }
+        return self._read(load_reward_bench, source, options)[: self.limit]
+
     def prompts(self, source: str) -> "list[Prompt]":
         """Prompts that wait for an answer."""
         from paribus.data.sources import load_prompts
@@ -103,7 +115,7 @@ class Reading:
 
         report = ReadReport()
         rows = load(source, report=report, **options)
-        _tell_skipped(source, report, options["bad_rows"])
+        tell_skipped(source, report, options["bad_rows"])
         return rows
 
 
@@ -136,7 +148,8 @@ def tell_shortened(report: "Shortened") -> None:
         )
 
 
-def _tell_skipped(source: str, report: "ReadReport", place: Path) -> None:
+def tell_skipped(source: str, report: "ReadReport", place: Path) -> None:
+    """Say how many bad rows were set aside, where, and why most of them."""
     if report.skipped:
         reason, count = report.reasons.most_common(1)[0]
         say(f"{source}: {report.skipped} bad rows set aside in {place} ({count} of them: expected {reason}).")

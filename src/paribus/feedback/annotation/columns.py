@@ -1,7 +1,7 @@
 """Ratings in columns: one table of arrays a pass, which aggregation and agreement read."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,21 @@ class RatingTable:
 
     def __len__(self) -> int:
         return len(self.of)
+
+    def in_language(self, code: str) -> "RatingTable":
+        """The rows whose output is in one language (outputs of other languages go too)."""
+        mine = [number for number, output in enumerate(self.outputs) if output.language == code]
+        rows, place = np.isin(self.of, mine), np.full(len(self.outputs), -1)
+        place[mine] = np.arange(len(mine))
+        return replace(
+            self,
+            outputs=tuple(self.outputs[number] for number in mine),
+            of=place[self.of[rows]],
+            beside=self.beside[rows],
+            raters=tuple(rater for rater, row in zip(self.raters, rows, strict=True) if row),
+            columns={name: values[rows] for name, values in self.columns.items()},
+            words=self.words[mine],
+        )
 
 
 def tables_of(ratings: Iterable[Rating], *, errors: Sequence[str] | None = None) -> dict[Pass, RatingTable]:
