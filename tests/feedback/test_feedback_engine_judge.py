@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paribus.errors import ConfigError, EngineError
-from paribus.feedback.engine_judge import EngineJudge, framed, parse_label
+from paribus.feedback.engine_judge import EngineJudge
 from paribus.feedback.games import Game, games, parse_rates
+from paribus.feedback.judge_prompts import framed, parse_label
 from paribus.inference.engine import GenerationRequest, Reply
 from paribus.inference.scripted import ScriptedEngine
 from paribus.records import Message, Prompt

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paribus.feedback.arbiters import Gold, unit_noise
-from paribus.feedback.engine_judge import EngineJudge, parse_label
+from paribus.feedback.engine_judge import EngineJudge
 from paribus.feedback.games import Game, GameProtocol, Judge, Order, games, parse_rates, verdict
+from paribus.feedback.judge_prompts import parse_label
 from paribus.records import Verdict, VerdictLabel
 
 __all__ = [
