@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from paribus import __version__
-from paribus.cli import parts, parts_probes, parts_server, studies
+from paribus.cli import parts, parts_probes, parts_ratings, parts_server, studies
 from paribus.cli.studies import EXIT_STOPPED
 from paribus.errors import ParibusError
 

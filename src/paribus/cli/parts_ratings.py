@@ -169,11 +169,10 @@ def _print_gaps(found: "Audit") -> None:
 def _print_style(found: "Audit") -> None:
     from paribus.cli.parts_progress import print_table
 
-    rows = [
-        [s.target, *map(_points, (s.assertiveness, s.assertiveness_given_complexity))]
-        + [*map(_points, (s.complexity, s.complexity_given_assertiveness))]
-        for s in found.of().style
-    ]
+    rows = []
+    for s in found.of().style:
+        of = (s.assertiveness, s.assertiveness_given_complexity, s.complexity, s.complexity_given_assertiveness)
+        rows.append([s.target, *map(_points, of)])
     if rows:
         columns = ["score", "assertiveness", "complexity fixed", "complexity", "assertiveness fixed"]
         print_table("Correlation of scores with style", columns, rows)
