@@ -242,7 +242,7 @@ def _interval(
 ) -> Interval:
     estimate = float(units.score.sum() / units.weight.sum())
     if resample == "row":
-        draws = _row_draws(units, resamples, rng)
+        draws = row_draws(units.score / units.weight, units.weight, resamples, rng)
         return percentile_interval(draws, estimate, n=int(units.weight.sum()), level=level, method="percentile")
     k = int(units.question.max()) + 1
     if estimate in (0.0, 1.0):
@@ -253,10 +253,15 @@ def _interval(
     return percentile_interval(resampled_means(sums, counts, resamples=resamples, rng=rng), estimate, n=k, level=level)
 
 
-def _row_draws(units: _Units, resamples: int, rng: np.random.Generator | int) -> NDArray[np.float64]:
-    # Rows take at most three values, so a resample of the rows is one multinomial draw of their counts. A strong
-    # verdict is three rows here, as in the published code, although it is one judgement.
-    values, code = np.unique(units.score / units.weight, return_inverse=True)
-    rows = np.bincount(code, units.weight)
+def row_draws(
+    score: NDArray[np.float64], weight: NDArray[np.float64], resamples: int, rng: np.random.Generator | int
+) -> NDArray[np.float64]:
+    """Mean scores of resampled rows, ``(resamples,)``, from the score and the weight of every game, both ``(n,)``.
+
+    The bootstrap of Arena-Hard: a strong verdict is three rows (its weight), although it is one judgement.
+    """
+    # Rows take at most three values, so a resample of the rows is one multinomial draw of their counts.
+    values, code = np.unique(score, return_inverse=True)
+    rows = np.bincount(code, weight)
     n = int(rows.sum())
-    return generator(rng).multinomial(n, rows / n, size=resamples) @ values / n
+    return np.asarray(generator(rng).multinomial(n, rows / n, size=resamples) @ values / n, dtype=np.float64)
