@@ -10,6 +10,7 @@ from paribus.cli import (
     parts_judging,
     parts_merging,
     parts_pretraining,
+    parts_reward_evaluation,
     parts_training,
     parts_upcycling,
     parts_winrate,
@@ -25,6 +26,7 @@ COMMANDS: tuple[tuple[Any, str], ...] = (
     (parts_merging.merge, "Merge models of one shape."),
     (parts_upcycling.upcycle, "Make one mixture of dense models."),
     (parts_upcycling.export, "Write a mixture as a class of transformers."),
+    (parts_reward_evaluation.evaluate_reward, "Measure a reward model or a judge on pairs."),
     (parts_judging.judge, "Let a judge compare two models' answers."),
     (parts_winrate.winrate, "Win rates by language, from verdicts."),
 )

@@ -46,6 +46,11 @@ class PandaItem:
         return label if votes >= 2 else 0
 
     @property
+    def pair_id(self) -> str:
+        """The id of the item's pair."""
+        return f"pandalm/{self.id}"
+
+    @property
     def question(self) -> str:
         """The cluster: all pairs on one instruction and input (170 of them in the released file)."""
         return hashlib.sha256(f"{self.instruction}\x1f{self.input}".encode()).hexdigest()[:16]
@@ -100,7 +105,7 @@ def _pair(item: PandaItem, better: Label) -> PreferencePair:
     text = f"{item.instruction}\n\n{item.input}" if item.input.strip() else item.instruction
     chosen, rejected = (0, 1) if better == 1 else (1, 0)
     return PreferencePair(
-        id=f"pandalm/{item.id}",
+        id=item.pair_id,
         prompt_id=f"pandalm/{item.question}",
         language="en",
         prompt=(Message(role="user", content=text),),

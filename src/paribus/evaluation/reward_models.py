@@ -149,6 +149,28 @@ def score_pairs(scorer: Scorer, pairs: Sequence[PreferencePair]) -> ScoredPairs:
     return ScoredPairs(scorer.identity, tuple(pairs), scores[: len(pairs)], scores[len(pairs) :])
 
 
+def scored_rows(scored: ScoredPairs) -> list[Completion]:
+    """Both answers of every pair with their scores, for files: ``<pair id>/chosen`` and ``<pair id>/rejected``."""
+    both = zip(scored.pairs, scored.chosen, scored.rejected, strict=True)
+    return [
+        _played(pair, side, text).model_copy(update={"score": float(score)})
+        for pair, *scores in both
+        for side, text, score in zip((CHOSEN, REJECTED), (pair.chosen, pair.rejected), scores, strict=True)
+    ]
+
+
+def scores_of_rows(by: str, pairs: Sequence[PreferencePair], rows: Sequence[Completion]) -> ScoredPairs:
+    """The scores that ``scored_rows`` wrote; pairs without any are left out, in the others both must be there."""
+    found = {row.id: row.score for row in rows}
+    kept = [pair for pair in pairs if f"{pair.id}/{CHOSEN}" in found]
+    names = [[f"{pair.id}/{side}" for pair in kept] for side in (CHOSEN, REJECTED)]
+    missing = [name for column in names for name in column if found.get(name) is None]
+    if missing or not kept:
+        raise DataError(f"{len(missing)} answers have no score, the first is {(missing or ['any'])[0]!r}; score them.")
+    chosen, rejected = (np.array([found[name] for name in column], dtype=np.float64) for column in names)
+    return ScoredPairs(by, tuple(kept), chosen, rejected)
+
+
 def players(pairs: Sequence[PreferencePair]) -> tuple[list[Prompt], dict[str, Completion], dict[str, Completion]]:
     """Prompts and two "models'" answers by prompt id, as ``feedback.games.games`` takes them.
 
