@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli import parts_ratings_collect
 from paribus.cli.parts_inputs import OnBadRow
 from paribus.errors import ConfigError
 
@@ -204,6 +205,7 @@ def _shown(interval: "Interval", scale: float, form: str) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the group to the app."""
+    parts_ratings_collect.register(ratings_app)
     app.add_typer(
         ratings_app,
         name="ratings",

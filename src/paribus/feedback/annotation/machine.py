@@ -127,7 +127,7 @@ class EngineRater:
         flags, scores, problem = read_reply(reply.text, task.pass_, task.asked)
         if reply.finish == "error":
             problem = reply.error or "no reason given"
-        meta = {**task.meta, "template": TEMPLATE}
+        meta = {**task.meta, "template": TEMPLATE, "task": task.key}
         if problem:
             flags, scores = (), {}
             meta |= {"error": problem, "raw": reply.text, "finish": reply.finish}
