@@ -1,4 +1,4 @@
-"""The language check: hand-written texts of 23 languages, what stays undetermined, planted shares of wrong languages."""
+"""The language check: hand-written texts of 23 languages, what stays undetermined, planted wrong languages."""
 
 import pytest
 from hypothesis import given, settings
@@ -150,9 +150,7 @@ def _verdict(number: int, order: str, spoken: dict[str, str | None] | None) -> V
 def test_sides_of_judged_games_are_counted_once_a_prompt() -> None:
     spoken = [{"asked": "de", "a": "de", "b": ["en", None][number % 2]} for number in range(4)]
     verdicts = [_verdict(n, order, spoken[n]) for n in range(4) for order in ("ab", "ba")]
-    rates = {
-        (row.measure, row.group): row.interval for row in judged_language_rates(verdicts) if row.language == "de"
-    }
+    rates = {(row.measure, row.group): row.interval for row in judged_language_rates(verdicts) if row.language == "de"}
     assert rates["right_language", "ours"].estimate == 1.0
     assert rates["wrong_language", "base"].estimate == rates["undetermined_language", "base"].estimate == 0.5
     assert rates["right_language", "ours"].n == 4

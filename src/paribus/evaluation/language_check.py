@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 SURE = 0.9
-"""Below this confidence a text is undetermined. At 0.9 no text of the measurement was named wrongly; at 0.8, 1.4% of the
-one- and two-word answers were."""
+"""Below this confidence a text is undetermined. At 0.9 no text of the measurement was named wrongly; at 0.8, 1.4% of
+the one- and two-word answers were."""
 HAN_ALONE = 12
 """Characters from which a text of Chinese characters alone is Chinese: Japanese that long has kana in it."""
 MEASURES = ("right_language", "wrong_language", "undetermined_language")
