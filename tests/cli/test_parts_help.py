@@ -7,7 +7,7 @@ from typer.main import get_command
 from paribus.cli.app import app
 from paribus.cli.parts import COMMANDS
 
-NAMES = [command.__name__ for command, _ in COMMANDS]
+NAMES = [command.__name__.replace("_", "-") for command, _ in COMMANDS]
 
 
 @pytest.mark.parametrize("name", NAMES)

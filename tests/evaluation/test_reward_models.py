@@ -52,6 +52,8 @@ def test_nothing_that_is_scored_shows_the_label() -> None:
     assert scorer.seen == turned.seen
     np.testing.assert_array_equal(first.margins, -second.margins)
     assert scorer.seen[0].model == "answer"
+    telling = pair(0, "a", "b", chosen_model="good", label=1, fact="f")
+    assert sides([telling])[0][0].meta == {"question_id": "q0", "fact": "f"}
     assert completion_id("p", "x") != completion_id("p", "y") != completion_id("q", "y")
 
 

@@ -22,6 +22,7 @@ from paribus.evaluation.prompts import cluster_of
 from paribus.records import Completion, Message, PreferencePair, Prompt, Verdict
 
 CHOSEN, REJECTED = "chosen", "rejected"
+_TELLING = (CHOSEN, REJECTED, "margin", "label", "preferred", "winner")
 
 
 class Scorer(Protocol):
@@ -104,6 +105,13 @@ def prompt_of(pair: PreferencePair) -> Prompt:
     return Prompt(id=pair.prompt_id, language=pair.language, messages=pair.prompt, task=task, meta=pair.meta)
 
 
+def bare_prompt(pair: PreferencePair) -> Prompt:
+    """The pair's prompt without what its ``meta`` says about the label: keys that name a side, a margin or a winner."""
+    prompt = prompt_of(pair)
+    kept = {key: value for key, value in prompt.meta.items() if not any(word in key.lower() for word in _TELLING)}
+    return prompt.model_copy(update={"meta": kept})
+
+
 def completion_id(prompt_id: str, text: str) -> str:
     """A name for an answer that follows from prompt and text alone, so it cannot tell which one is preferred."""
     return f"{prompt_id}#{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -112,9 +120,9 @@ def completion_id(prompt_id: str, text: str) -> str:
 def sides(pairs: Sequence[PreferencePair]) -> tuple[list[Prompt], list[Completion], list[Completion]]:
     """Prompts, preferred answers and other answers, each in the order of the pairs, as scorers and critics take them.
 
-    Answers are named by ``completion_id`` and their model is ``"answer"``: nothing in them shows the label.
+    Answers are named by ``completion_id``, their model is ``"answer"``, prompts are bare: nothing shows the label.
     """
-    prompts = [prompt_of(pair) for pair in pairs]
+    prompts = [bare_prompt(pair) for pair in pairs]
     answers = [
         [
             Completion(
