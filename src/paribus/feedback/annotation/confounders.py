@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from paribus.errors import DataError
 from paribus.feedback.annotation.aggregation import By, Outputs
 from paribus.feedback.annotation.columns import Output
-from paribus.feedback.annotation.groups import in_order, refused
+from paribus.feedback.annotation.groups import REFUSAL, in_order, refused
 from paribus.statistics import Interval, bootstrap_of_sums
 from paribus.statistics.arrays import Rng
 from paribus.statistics.sums import Floats
@@ -108,13 +108,13 @@ def crowd_minus_expert(
         crowd, experts: aggregated labels; errors that only one of them has are left out.
         by: what groups outputs.
         without_refusals: leave out, on each side, the outputs that this side calls a refusal: they have nothing to be
-            wrong about, and preambles differ in how often they cause one.
+            wrong about, and preambles differ in how often they cause one. Refusals then have no row themselves.
         population: see ``Gaps``. ``"labelled"`` compares the same outputs, so differences between outputs cancel.
 
     Raises:
         DataError: no error or no group in common.
     """
-    sides = join(crowd, experts)
+    sides = join(crowd, experts, without=(REFUSAL,) if without_refusals else ())
     counted = [sides.in_groups(mask, by) for mask in sides.masks(population, without_refusals)]
     used = [g for g, _ in enumerate(sides.groups(by)) if all(side[:, g].any() for side in counted)]
     groups = [sides.groups(by)[g] for g in used]
@@ -173,9 +173,9 @@ class Sides:
         return (crowd & ~self.refused[0], expert & ~self.refused[1]) if without_refusals else (crowd, expert)
 
 
-def join(crowd: Outputs, experts: Outputs) -> Sides:
+def join(crowd: Outputs, experts: Outputs, *, without: Sequence[str] = ()) -> Sides:
     """Both sides' labels of the errors they share. Raises ``DataError`` where they share none."""
-    names = tuple(name for name in crowd.errors if name in experts.errors)
+    names = tuple(name for name in crowd.errors if name in experts.errors and name not in without)
     if not names:
         raise DataError(f"Crowd ({', '.join(crowd.errors)}) and experts ({', '.join(experts.errors)}) share no error.")
     keys = tuple(dict.fromkeys([*crowd.keys, *experts.keys]))
