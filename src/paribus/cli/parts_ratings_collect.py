@@ -79,6 +79,7 @@ def cells(
     from paribus.feedback.annotation.schema import PREAMBLES
     from paribus.records import write_records
 
+    out.mkdir(parents=True, exist_ok=True)
     rows = Reading(out / "prompts", languages, language, split, on_bad_row, limit).prompts(prompts)
     names, manners = _names(models), _names(preambles) or PREAMBLES
     dealt = deal_cells([row.id for row in rows], names, manners, per_input=per_input, seed=seed)
@@ -246,16 +247,19 @@ def _count(rows: Sequence["Prompt"], preamble: str) -> int:
 
 
 def _of_prompts(prompts: Sequence["Prompt"], answers: "list[Completion]") -> "list[Completion]":
-    """Answers under the prompts' own ids, whether or not they were given under a preamble; failed ones left out."""
+    """Answers under the prompts' own ids, whether or not they were given under a preamble; says what is left out."""
     from paribus.cli.parts_progress import say
-    from paribus.feedback.annotation.preambles import restored
+    from paribus.feedback.annotation.preambles import is_preambled, restored
 
     known = {prompt.id for prompt in prompts}
-    under_preamble = [row for row in answers if row.prompt_id not in known]
-    found = [row for row in answers if row.prompt_id in known] + restored(under_preamble)
-    sound = [row for row in found if row.finish != "error"]
-    if len(sound) < len(found):
-        say(f"{len(found) - len(sound)} of {len(found)} answers failed and are left out.")
+    plain = [row for row in answers if row.prompt_id in known or not is_preambled(row.prompt_id)]
+    under = [row for row in answers if row.prompt_id not in known and is_preambled(row.prompt_id)]
+    own = [row for row in [*plain, *restored(under)] if row.prompt_id in known]
+    if len(own) < len(answers):
+        say(f"{len(answers) - len(own)} of {len(answers)} answers are to other prompts and are left out.")
+    sound = [row for row in own if row.finish != "error"]
+    if len(sound) < len(own):
+        say(f"{len(own) - len(sound)} of {len(own)} answers failed and are left out.")
     return sound
 
 

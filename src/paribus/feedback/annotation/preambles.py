@@ -107,6 +107,12 @@ def prompts_by_model(
     return dict(found)
 
 
+def is_preambled(prompt_id: str) -> bool:
+    """Whether an id is that of a prompt made by ``preambled``."""
+    _, separator, preamble = prompt_id.rpartition(SEPARATOR)
+    return bool(separator) and preamble in PREAMBLE_TEXTS
+
+
 def restored(completions: Iterable[Completion]) -> list[Completion]:
     """Answers to ``preambled`` prompts as answers to the inputs: ``prompt_id`` without, ``meta["preamble"]`` with it.
 
@@ -114,12 +120,12 @@ def restored(completions: Iterable[Completion]) -> list[Completion]:
     """
     found = []
     for row in completions:
-        source, separator, preamble = row.prompt_id.rpartition(SEPARATOR)
-        if not separator or preamble not in PREAMBLE_TEXTS:
+        if not is_preambled(row.prompt_id):
             raise DataError(
                 f"The answer {row.id!r} is to {row.prompt_id!r}, which ends in none of {', '.join(PREAMBLES)}; "
                 "give answers to prompts made by preambled."
             )
+        source, _, preamble = row.prompt_id.rpartition(SEPARATOR)
         found.append(row.model_copy(update={"prompt_id": source, "meta": {**row.meta, "preamble": preamble}}))
     return found
 
