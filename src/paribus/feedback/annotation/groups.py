@@ -74,7 +74,8 @@ def _means(sums: Floats) -> Floats:
 def in_order(names: set[str]) -> list[str]:
     """Preambles as the schema has them, then numbers by size, then all other names by the alphabet."""
     known = [name for name in PREAMBLES if name in names]
-    return known + sorted(names.difference(known), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    numbers = sorted((name for name in names if name.isdigit()), key=int)
+    return [*known, *numbers, *sorted(names.difference(known, numbers))]
 
 
 def rating_bins(values: Floats) -> NDArray[np.str_]:
