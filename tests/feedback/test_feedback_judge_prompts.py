@@ -6,7 +6,7 @@ import string
 
 import pytest
 from feedback_toy import answer, prompt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import ConfigError
@@ -149,6 +149,7 @@ def test_a_code_in_a_text_is_drawn_again() -> None:
     assert len({first, marker_code(KEY, [first]), both}) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=3), st.integers(0, 3), st.integers(0, 12))
 def test_no_text_holds_the_code_of_its_frame(texts: list[str], seed: int, guesses: int) -> None:
     """Even one that was written with the formula of the code in hand."""
@@ -166,6 +167,7 @@ def _game(a: str, b: str) -> Game:
     return Game(asked, answer(asked, "ours", a), answer(asked, "base", b), "ab")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_marker_lines_with_the_code_are_exactly_the_frames_own(a: str, b: str) -> None:
     game = _game(a, b)
