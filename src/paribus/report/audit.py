@@ -96,21 +96,21 @@ def _weights_sentence(whole: "Analysis") -> str:
     rows = sorted(fit.weights, key=lambda row: -row.lasso.estimate)
     costly = [f"{words(row.error)} {shown(row.lasso, 'number')}" for row in rows if row.lasso.low > 0]
     doubtful = [words(row.error) for row in rows if not row.lasso.low > 0]
-    said = f"Errors that cost {words(fit.target)} points for sure: {', '.join(costly) or 'none'}."
-    return said + (f" Not told from nothing: {', '.join(doubtful)}." if doubtful else "")
+    said = f"Points of {words(fit.target)} that errors cost: {', '.join(costly) or 'none for certain'}."
+    return said + (f" Not told apart from no cost: {', '.join(doubtful)}." if doubtful else "")
 
 
 def _missed_sentence(whole: "Analysis") -> str:
     seen = [row for row in whole.detection if row.expert]
     if not seen:
         return ""
-    least = min(seen, key=lambda row: (row.recall.estimate, -row.expert))
-    most = max(seen, key=lambda row: row.recall.estimate)
-    best = f"which it sees best, {most.found} of {most.expert}"
-    return (
-        f"Of {least.expert} outputs that experts find {words(least.error)} errors in the crowd sees {least.found} "
-        f"({shown(least.recall, 'share')}); of {words(most.error)}, {best}."
+    missed = max(seen, key=lambda row: row.expert - row.found)
+    best = max(seen, key=lambda row: row.recall.estimate)
+    said = (
+        f"Of {missed.expert} outputs in which experts see {words(missed.error)} errors the crowd sees {missed.found} "
+        f"({shown(missed.recall, 'share')})."
     )
+    return f"{said} It finds {words(best.error)} best: {best.found} of {best.expert}." if best is not missed else said
 
 
 def _manner_sentence(whole: "Analysis") -> str:
@@ -122,8 +122,16 @@ def _manner_sentence(whole: "Analysis") -> str:
         return ""
     if not told:
         return "For no error is the gap between crowd and experts told apart between assertive and cautious preambles."
-    parts = [f"{words(row.error)} {shown(row.difference, 'points')}" for row in told]
-    return f"The gap between crowd and experts moves from cautious to assertive preambles for {'; '.join(parts)}."
+    parts = {
+        sign: [
+            f"{words(row.error)} {shown(row.difference, 'points')}" for row in told if (row.difference.low > 0) == sign
+        ]
+        for sign in (False, True)
+    }
+    worse = f"misses more under assertive preambles than under cautious ones: {', '.join(parts[False])}"
+    better = f"misses less, or sees more that is not there: {', '.join(parts[True])}"
+    said = "; it ".join(text for text, those in ((worse, parts[False]), (better, parts[True])) if those)
+    return f"Measured against experts the crowd {said}."
 
 
 def _style_sentence(whole: "Analysis") -> str:

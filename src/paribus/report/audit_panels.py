@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EVERYTHING, ANSWERED = "all outputs", "without refusals"
 SCORES = ("quality", "overall", "assertiveness", "complexity")
+REFUSAL = "refusal"
 
 
 def words(name: str) -> str:
@@ -173,7 +174,7 @@ def _contrasts(gaps: "Gaps") -> Panel:
     ]
     caption = (
         "The gap under one preamble minus the gap under its opposite. Below zero: the first manner hides more errors "
-        "from the crowd than the second."
+        "from the crowd than the second. Intervals are not widened for the number of errors looked at."
     )
     return _panel("contrasts", "intervals", "Does the manner hide errors? Gaps between rates", caption, rows)
 
@@ -215,7 +216,10 @@ def style_panels(analysis: "Analysis") -> list[Panel]:
 
 
 _STYLE = "Fixed: the part of the correlation that the other style does not account for."
-_BINS = "Means over the outputs of a bin, with intervals over inputs. Refusals tend to sound less assertive."
+_BINS = (
+    "Means over the outputs of a bin, with intervals over inputs. Refusals are judged by other measures and sound "
+    "unlike other answers, so the second line leaves them out."
+)
 _LENGTH = "To the nearest 50 words; the last point holds all longer outputs. Small bins have wide intervals."
 
 
@@ -304,7 +308,9 @@ def _group_map(name: str, title: str, groups: Sequence["GroupMeans"], *, errors:
 
 
 def _rates_over(groups: Sequence["GroupMeans"], series: str) -> list[dict[str, Any]]:
-    return [row | {"series": series} for row in _means_over(groups) if row["column"] not in SCORES]
+    """Rates of errors as points; that there are no refusals without refusals is not drawn."""
+    away = (*SCORES, REFUSAL) if series == ANSWERED else SCORES
+    return [row | {"series": series} for row in _means_over(groups) if row["column"] not in away]
 
 
 def _means_over(groups: Sequence["GroupMeans"]) -> list[dict[str, Any]]:
@@ -356,5 +362,5 @@ def known_ends(interval: "Interval") -> tuple[float | None, float | None]:
 
 def shown(interval: "Interval", unit: Unit) -> str:
     """A value and its interval as text: ``0.32 [0.02, 0.62]``, ``1.7% [0.0, 6.2]``; shares are numbers from 0 to 1."""
-    decimals = 2 if unit in ("number", "change") else None
-    return " ".join(show_estimate(interval.estimate, *known_ends(interval), unit, decimals))
+    value, ends = show_estimate(interval.estimate, *known_ends(interval), unit, 2)
+    return value if known_ends(interval)[0] is None else f"{value} {ends}"
