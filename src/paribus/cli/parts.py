@@ -10,6 +10,7 @@ from paribus.cli import (
     parts_judging,
     parts_merging,
     parts_pretraining,
+    parts_ranking,
     parts_reward_evaluation,
     parts_training,
     parts_upcycling,
@@ -29,6 +30,7 @@ COMMANDS: tuple[tuple[Any, str], ...] = (
     (parts_reward_evaluation.evaluate_reward, "Measure a reward model or a judge on pairs."),
     (parts_judging.judge, "Let a judge compare two models' answers."),
     (parts_winrate.winrate, "Win rates by language, from verdicts."),
+    (parts_ranking.rank, "Rank many models, from verdicts."),
 )
 
 

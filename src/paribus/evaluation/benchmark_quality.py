@@ -5,6 +5,7 @@ human votes, a second judge, or a planted truth.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -15,6 +16,57 @@ from paribus.errors import ConfigError, DataError
 from paribus.statistics import Interval
 
 Scale = Literal["half", "signed"]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a benchmark agrees with a reference, on the models in both.
+
+    A measure is None where it is not defined (the reference separates no pair, or has no different scores); ``missing``
+    then says why. ``left_out`` are models of the benchmark that the reference does not know.
+    """
+
+    models: tuple[str, ...]
+    left_out: tuple[str, ...]
+    separability: float
+    agreement: float | None
+    agreement_signed: float | None
+    brier: float | None
+    spearman: float | None
+    missing: tuple[str, ...]
+
+
+def benchmark_quality(
+    intervals: Mapping[str, Interval], draws: ArrayLike, reference: Mapping[str, Interval]
+) -> Quality:
+    """All measures at once, from a benchmark's scores, its bootstrap draws (columns in the order of ``intervals``) and
+    the reference's scores with their intervals. Raises ``DataError`` where fewer than two models are in both.
+    """
+    shared = _shared(intervals, reference)
+    if len(shared) < 2:
+        raise DataError(
+            f"The benchmark and the reference share {len(shared)} model(s) and two are needed; the reference knows "
+            f"{', '.join(reference)}."
+        )
+    own, truth = ({name: side[name] for name in shared} for side in (intervals, reference))
+    columns = [i for i, name in enumerate(intervals) if name in reference]
+    scores, true_scores = ({name: side[name].estimate for name in shared} for side in (own, truth))
+    table = np.asarray(draws, dtype=np.float64)[:, columns]
+    found: dict[str, float | None] = {}
+    missing: list[str] = []
+    for measure, compute in {
+        "agreement": lambda: agreement_with_confidence(own, truth),
+        "agreement_signed": lambda: agreement_with_confidence(own, truth, scale="signed"),
+        "brier": lambda: pair_rank_brier(table, shared, true_scores),
+        "spearman": lambda: rank_correlation(scores, true_scores),
+    }.items():
+        try:
+            found[measure] = compute()
+        except DataError as error:
+            found[measure] = None
+            missing.append(str(error))
+    left_out = tuple(name for name in intervals if name not in reference)
+    return Quality(tuple(shared), left_out, separability(own), missing=tuple(dict.fromkeys(missing)), **found)
 
 
 def separability(intervals: Mapping[str, Interval]) -> float:

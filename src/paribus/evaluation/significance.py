@@ -10,12 +10,15 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paribus.errors import ConfigError, DataError
 from paribus.evaluation.bradley_terry import BradleyTerry
+from paribus.evaluation.winrate import Definition, joint_draws
+from paribus.records import Verdict
 from paribus.statistics import holm
 
 Pair = tuple[str, str]
@@ -61,6 +64,19 @@ def rating_groups(rating: BradleyTerry, *, alpha: float = 0.05) -> Groups:
     scores = {name: rating.ratings[name].estimate for name in rating.models}
     n = max(interval.n for interval in rating.ratings.values())
     return draw_groups(scores, rating.draws, n=n, alpha=alpha)
+
+
+def win_rate_groups(
+    verdicts: Sequence[Verdict],
+    models: Sequence[str],
+    definition: Definition = "ties_apart",
+    *,
+    alpha: float = 0.05,
+    **counting: Any,
+) -> Groups:
+    """Groups of models by their win rates against one baseline; ``counting`` goes to ``winrate.joint_draws``."""
+    joint = joint_draws(verdicts, models, definition, **counting)
+    return draw_groups(joint.scores, joint.draws, n=joint.n, alpha=alpha)
 
 
 def draw_groups(scores: Mapping[str, float], draws: ArrayLike, *, n: int, alpha: float = 0.05) -> Groups:

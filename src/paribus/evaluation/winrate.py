@@ -9,7 +9,7 @@ The same verdicts give different numbers under each (papers/aya-expanse.md, chec
 definition and refuses rows of another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -84,6 +84,19 @@ class WinRateTable:
             if (row.model, row.language) == (model, language):
                 return row
         raise DataError(f"The table has no row for {model!r} in {language!r}.")
+
+
+@dataclass(frozen=True)
+class JointDraws:
+    """Win rates of several models recomputed on the same resampled questions.
+
+    scores: win rate by model. draws: ``(resamples, models)`` in that order, NaN where a model drew no game.
+    n: questions of all models together.
+    """
+
+    scores: dict[str, float]
+    draws: NDArray[np.float64]
+    n: int
 
 
 @dataclass(frozen=True)
@@ -176,6 +189,41 @@ def win_rate_table(
         languages = sorted({v.language for v in own}) if by_language else []
         rows += [win_rate(own, model, definition, language=code, **counting) for code in [None, *languages]]
     return WinRateTable(tuple(rows))
+
+
+def joint_draws(
+    verdicts: Sequence[Verdict],
+    models: Sequence[str],
+    definition: Definition = "ties_apart",
+    *,
+    baseline: str | None = None,
+    language: str | None = None,
+    combine: Combine = "majority",
+    unparsed: Unparsed = "drop-prompt",
+    resamples: int = 2_000,
+    rng: np.random.Generator | int = 0,
+    question: Question = question_of,
+) -> JointDraws:
+    """Bootstrap win rates of ``models`` against one baseline, with the resamples shared, so that their differences are
+    differences on the same questions. Arguments and errors as in ``win_rate``.
+    """
+    _check_definition(definition)
+    counted = {}
+    for model in models:
+        games = games_of(verdicts, model, baseline, language=language, unparsed=unparsed, question=question)
+        counted[model] = games, _units(games, definition, combine)
+    place: dict[Hashable, int] = {}
+    for games, _ in counted.values():
+        for name in games.questions:
+            place.setdefault(name, len(place))
+    sums, counts = np.zeros((2, len(place), len(counted)))
+    for i, (games, units) in enumerate(counted.values()):
+        row = np.array([place[name] for name in games.questions])[units.question]
+        np.add.at(sums[:, i], row, units.score)
+        np.add.at(counts[:, i], row, units.weight)
+    rates = (sums.sum(0) / counts.sum(0)).tolist()
+    draws = resampled_means(sums, counts, resamples=resamples, rng=rng)
+    return JointDraws(dict(zip(counted, rates, strict=True)), draws, len(place))
 
 
 def outcome_rows(
