@@ -88,6 +88,43 @@ def test_long_pairs_are_refused_or_left_out(shelf: Path, tmp_path: Path) -> None
     assert done.exit_code == 0, done.stderr
     assert result(tmp_path / "b")["left_out"] == {"ties": 0, "length": 1} and result(tmp_path / "b")["pairs"] == 23
     assert "1 of 24 pairs are longer" in done.stderr
+    cut = evaluate(shelf, tmp_path / "c", "--data", path, "--on-long-pair", "truncate")
+    assert cut.exit_code == 0, cut.stderr
+    assert "1 of 24 pairs were cut to 256 tokens, 1 of them in an answer" in cut.stderr
+    assert result(tmp_path / "c")["pairs"] == 24 and result(tmp_path / "c")["reading"]["cut"] == 1
+
+
+def test_a_reward_model_that_reads_critiques(shelf: Path, tmp_path: Path) -> None:
+    from paribus.evaluation.reward_models import completion_id
+
+    some = rows(shelf / "pairs.jsonl")
+    written = [
+        {
+            "prompt_id": row["id"],
+            "completion_id": completion_id(row["id"], row[side]),
+            "critic": "planted",
+            "text": f"This is the {side} one.",
+        }
+        for row in some
+        for side in ("chosen", "rejected")
+    ]
+    path = write(tmp_path / "critiques.jsonl", written)
+    plain, read = tmp_path / "plain", tmp_path / "read"
+    assert evaluate(shelf, plain, "--data", shelf / "pairs.jsonl").exit_code == 0
+    done = evaluate(shelf, read, "--data", shelf / "pairs.jsonl", "--critiques", path)
+    assert done.exit_code == 0, done.stderr
+    assert result(read)["reading"]["critic"] == "planted" and result(plain)["reading"]["critic"] is None
+    texts = {row["id"]: row["text"] for row in rows(read / "scores.jsonl")}
+    assert all(text.endswith(f"This is the {name.split('/')[-1]} one.") for name, text in texts.items())
+    # Lengths are those of the answers, with or without critiques.
+    longer = [result(out)["length"][0]["longer_wins"] for out in (plain, read)]
+    assert longer[0] == longer[1]
+    changed = write(tmp_path / "changed.jsonl", written[::-1])
+    again = evaluate(shelf, read, "--data", shelf / "pairs.jsonl", "--critiques", changed)
+    assert again.exit_code == 2 and "critiques" in again.stderr
+    missing = write(tmp_path / "missing.jsonl", written[2:])
+    told = evaluate(shelf, tmp_path / "x", "--data", shelf / "pairs.jsonl", "--critiques", missing)
+    assert told.exit_code == 2 and "1 of 24 pairs have no critique" in told.stderr
 
 
 def bench_rows(per_subset: int = 2) -> list[dict[str, Any]]:

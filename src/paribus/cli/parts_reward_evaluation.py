@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Bench = Literal["rewardbench", "pandalm", "pairs"]
 Ties = Literal["drop", "three-way"]
+OnLong = Literal["fail", "skip", "truncate"]
 
 
 def evaluate_reward(
@@ -52,8 +53,17 @@ def evaluate_reward(
         Ties, typer.Option(help="pandalm: leave ties of the annotators out, or count them as a class.")
     ] = "drop",
     on_long_pair: Annotated[
-        Literal["fail", "skip"], typer.Option(help="A pair longer than the reward model reads: stop, or leave it out.")
+        OnLong,
+        typer.Option(help="A pair longer than the reward model reads: stop, leave it out, or cut its prompt's head."),
     ] = "fail",
+    critiques: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The reward model reads these with the answers (`paribus critique`).",
+            show_default="none",
+        ),
+    ] = None,
     endpoint: Endpoint = None,
     protocol: Protocol = "double",
     labels: Labels = "five",
@@ -92,9 +102,12 @@ def evaluate_reward(
     prepare(threads, device)
     if endpoint is not None and not judge:
         raise ConfigError("--endpoint gives no scores; add --judge to let the model there judge, or leave it off.")
+    if critiques is not None and judge:
+        raise ConfigError("--critiques are read by reward models; leave them off, or --judge.")
     reading = Reading(out, languages, language, split, on_bad_row, limit)
     task = _Task.read(bench, data, ties, reading)
     rules: dict[str, Any] = {"bench": bench, "ties": ties if bench == "pandalm" else None, "judge": judge, "seed": seed}
+    facts: dict[str, Any] = {}
     if judge:
         asked = {"labels": labels, "max_tokens": max_tokens, "temperature": temperature, "system": system, "seed": seed}
         settings = (endpoint, api_key_variable, concurrency, prices, price_cap, device, dtype)
@@ -102,11 +115,12 @@ def evaluate_reward(
         run = _open(out, rules | asked | {"protocol": protocol}, choice.identity, task)
         found: Any = _judged(choice, task, asked, protocol, out, run, batch_size, accept_failures)
     else:
-        from paribus.cli.parts_record import model_identity
+        from paribus.cli.parts_record import file_hash, model_identity
 
-        run = _open(out, rules | {"on_long_pair": on_long_pair}, model_identity(model), task)
-        found = _scored(model, task, on_long_pair, out, run, batch_size, (device, dtype))
-    _report(task, found, out, {"resamples": resamples, "level": level, "rng": seed})
+        read = {"critiques": file_hash(critiques) if critiques else None, "on_long_pair": on_long_pair}
+        run = _open(out, rules | read, model_identity(model), task)
+        found, facts = _scored(model, task, (critiques, on_long_pair), out, run, batch_size, (device, dtype))
+    _report(task, found, facts, out, {"resamples": resamples, "level": level, "rng": seed})
     print(out / "result.json")
 
 
@@ -154,26 +168,23 @@ def _open(out: Path, options: dict[str, Any], model: dict[str, str], task: _Task
 def _scored(
     model: str,
     task: _Task,
-    on_long_pair: str,
+    reading: tuple[str | None, OnLong],
     out: Path,
     run: "Run",
     batch_size: int,
     loading: tuple[str, str],
-) -> "ScoredPairs":
-    """Scores of both answers of every pair, going on where an earlier run stopped."""
+) -> tuple["ScoredPairs", dict[str, Any]]:
+    """Scores of both answers of every pair, going on where an earlier run stopped, and how the pairs were read."""
     from paribus.data.growing import GrowingFile, fill
-    from paribus.evaluation.reward_models import fitting, score_pairs, scored_rows, scores_of_rows
+    from paribus.evaluation.reward_models import score_pairs, scored_rows, scores_of_rows
     from paribus.feedback.arbiters import RewardModelArbiter
     from paribus.records import Completion, read_records
 
     if run.complete:
         say(f"{out} is finished already; nothing is scored again.")
-        return scores_of_rows(model, task.pairs, list(read_records(out / "scores.jsonl", Completion)))
+        return scores_of_rows(model, task.pairs, list(read_records(out / "scores.jsonl", Completion))), run.results
     arbiter = RewardModelArbiter.load(model, device=loading[0], dtype=loading[1], batch_size=batch_size)
-    limit = getattr(arbiter.model.config, "max_position_embeddings", None) if on_long_pair == "skip" else None
-    pairs, long = fitting(task.pairs, arbiter.tokenizer, limit)
-    if long:
-        say(f"{len(long)} of {len(task.pairs)} pairs are longer than the model reads ({limit} tokens) and left out.")
+    pairs, facts = _as_read(task.pairs, arbiter, *reading)
     run.begin()
     file = GrowingFile(out / "scores.jsonl", Completion, lambda row: row.id)
     with Steps(f"scores of {name_of(model, None)}", len(pairs), "pair") as steps:
@@ -186,8 +197,31 @@ def _scored(
             progress=steps,
         )
     rows = file.finish([f"{pair.id}/{side}" for pair in pairs for side in ("chosen", "rejected")])
-    run.finish(cost={"scores": len(rows)}, results={"left_out_for_length": len(long)})
-    return scores_of_rows(model, task.pairs, rows)
+    run.finish(cost={"scores": len(rows)}, results=facts)
+    return scores_of_rows(model, task.pairs, rows), facts
+
+
+def _as_read(
+    pairs: "Sequence[PreferencePair]", arbiter: Any, critiques: str | None, on_long: OnLong
+) -> tuple["list[PreferencePair]", dict[str, Any]]:
+    """The pairs as the reward model reads them, with critiques where there are some, and what was cut or left out."""
+    from paribus.data.lengths import context_of
+    from paribus.evaluation.reward_models import fitting
+    from paribus.feedback.critiques import CritiquedPair, join, pairs_to_read
+    from paribus.records import Critique, read_records
+
+    limit = context_of(arbiter.model.config)
+    joined = join(pairs, read_records(critiques, Critique)) if critiques else None
+    rows = joined.rows if joined else [CritiquedPair(pair) for pair in pairs]
+    most = limit if on_long == "truncate" else None
+    shown, cut = pairs_to_read(rows, tokenizer=arbiter.tokenizer, most_tokens=most)
+    kept, long = fitting(shown, arbiter.tokenizer, limit if on_long == "skip" else None)
+    if long:
+        say(f"{len(long)} of {len(pairs)} pairs are longer than the model reads ({limit} tokens) and left out.")
+    if cut.prompts:
+        say(f"{cut.prompts} of {len(pairs)} pairs were cut to {limit} tokens, {cut.answers} of them in an answer.")
+    critic = joined.critic if joined else None
+    return kept, {"critic": critic, "cut": cut.prompts, "cut_answers": cut.answers, "left_out_for_length": len(long)}
 
 
 def _judged(
@@ -254,7 +288,7 @@ def _verdicts(
     return rows
 
 
-def _report(task: _Task, found: Any, out: Path, drawing: dict[str, Any]) -> None:
+def _report(task: _Task, found: Any, facts: dict[str, Any], out: Path, drawing: dict[str, Any]) -> None:
     """Print the tables and write them, with the item rows behind them."""
     from paribus.cli.parts_reward_tables import bench_table, length_table, pair_table
     from paribus.evaluation.items import write_item_rows
@@ -264,7 +298,7 @@ def _report(task: _Task, found: Any, out: Path, drawing: dict[str, Any]) -> None
     outcomes: Outcomes = found if isinstance(found, Outcomes) else found.outcomes()
     left_out = {"ties": task.ties_left_out, "length": len(task.pairs) - len(outcomes.pairs)}
     content: dict[str, Any] = {"by": outcomes.by, "pairs": len(outcomes.pairs), "left_out": left_out}
-    content |= {"tied": outcomes.tied, "unparsed": outcomes.unparsed}
+    content |= {"tied": outcomes.tied, "unparsed": outcomes.unparsed, "reading": facts}
     if task.items:
         preference = 2 * found.value - 1 if found is outcomes else found.margins
         kept = {pair.id for pair in outcomes.pairs}
