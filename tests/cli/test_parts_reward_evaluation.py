@@ -145,6 +145,8 @@ def test_rewardbench(shelf: Path, tmp_path: Path) -> None:
     sections = {row["section"] for row in found["sections"] if row["language"] == "all"}
     assert sections == {"Chat", "Chat Hard", "Safety", "Reasoning", "all"} and len(found["subsets"]) == 2 * 23
     assert "23 subsets differ from the published set, such as alpacaeval-easy (en): 2 pairs" in done.stderr
+    lengths = [row["group"] for row in result(tmp_path / "found")["length"]]
+    assert lengths == ["all", "all", "Chat", "Chat Hard", "Safety", "Reasoning"]
     assert "Chat Hard" in done.stdout and "math-prm" in done.stdout
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from paribus.errors import DataError
-from paribus.evaluation.data_efficiency import Bounded, Curve, data_ratios, isotonic, learning_curve, size_for
+from paribus.evaluation.data_efficiency import Bounded, Curve, data_ratios, gains, isotonic, learning_curve, size_for
 
 SIZES = (16, 32, 64, 128, 256, 512)
 
@@ -148,6 +148,15 @@ def test_learning_curves_have_their_accuracies() -> None:
     found = learning_curve(plain, resamples=200)
     assert [row.estimate for row in found] == pytest.approx(plain.accuracy.tolist())
     assert all(row.low < row.estimate < row.high for row in found)
+
+
+def test_gains_at_shared_sizes() -> None:
+    plain, enriched = exact([0.5, 0.6], sizes=(16, 32), seeds=2), exact([0.8, 0.9], sizes=(32, 64), seeds=2)
+    found = gains(plain, enriched, resamples=200)
+    assert list(found) == [32] and found[32].estimate == pytest.approx(0.2)
+    assert found[32].low > 0.15 and gains(plain, plain, resamples=200)[16].width == 0.0
+    with pytest.raises(DataError, match="both arms"):
+        gains(plain, exact([0.8, 0.9], sizes=(32, 64), seeds=3))
 
 
 def test_curves_that_do_not_fit_are_refused() -> None:

@@ -10,7 +10,7 @@ from paribus.evaluation.reward_models import Outcomes, score_pairs
 
 
 def planted(count: int, weight: float, seed: int = 0, language: str = "de"):
-    """Answers with a quality (their '+' or '-' signs), a length unrelated to it, noise of their own; a scorer of all."""
+    """Answers with a quality ('+' or '-'), a length unrelated to it, noise of their own; a scorer of all three."""
     random = np.random.default_rng(seed)
     sizes = random.integers(5, 60, size=(count, 2))
     pairs = [pair(n, f"{n:04}+{'x' * a}", f"{n:04}-{'x' * b}", language=language) for n, (a, b) in enumerate(sizes)]
@@ -67,6 +67,15 @@ def test_by_hand_and_by_language() -> None:
     assert german.language == "de" and german.pairs == 2
     assert swahili.longer is None and swahili.gap is None and swahili.longer_wins is None and swahili.equal == 1
     assert everything.pearson is None and everything.spearman is None
+
+
+def test_by_group() -> None:
+    pairs = [pair(0, "longer", "s", subset="x"), pair(1, "s", "longer", subset="y", language="sw")]
+    found = length_bias(Outcomes("j", tuple(pairs), np.ones(2)), group=lambda row: row.meta["subset"], resamples=100)
+    cells = {(row.language, row.group): row for row in found}
+    assert set(cells) == {("all", "all"), ("de", "all"), ("sw", "all"), ("all", "x"), ("all", "y")}
+    assert cells["all", "x"].longer.estimate == 1.0 and cells["all", "x"].shorter is None
+    assert cells["all", "y"].shorter.estimate == 1.0 and cells["all", "y"].pairs == 1
 
 
 def test_another_measure_of_length() -> None:

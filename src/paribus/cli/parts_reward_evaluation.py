@@ -310,7 +310,7 @@ def _report(task: _Task, found: Any, facts: dict[str, Any], out: Path, drawing: 
     if task.bench == "rewardbench":
         content["rewardbench"] = bench_table(outcomes, drawing)
     if not task.items:
-        content["length"] = length_table(found, drawing)
+        content["length"] = length_table(found, task.bench == "rewardbench", drawing)
     _tell(content)
     _write(out / "result.json", task, content)
 

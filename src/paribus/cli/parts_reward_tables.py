@@ -41,15 +41,19 @@ def bench_table(outcomes: "Outcomes", drawing: dict[str, Any]) -> dict[str, Any]
     return asdict(found)
 
 
-def length_table(found: "Outcomes | ScoredPairs", drawing: dict[str, Any]) -> list[dict[str, Any]]:
-    """Accuracy where the better answer is longer and where it is shorter, and margins against lengths."""
+def length_table(found: "Outcomes | ScoredPairs", sections: bool, drawing: dict[str, Any]) -> list[dict[str, Any]]:
+    """Accuracy where the better answer is longer and where it is shorter, and margins against lengths; with
+    ``sections`` in each section of RewardBench as well.
+    """
     from paribus.evaluation.length_bias import length_bias
+    from paribus.evaluation.reward_bench_data import section_of
 
-    reports = length_bias(found, **drawing)
-    columns = ["language", "better is longer", "better is shorter", "gap", "longer wins", "margin-length r"]
+    reports = length_bias(found, group=section_of if sections else None, **drawing)
+    columns = ["language", "section", "better is longer", "better is shorter", "gap", "longer wins", "margin-length r"]
     cells = [
         [
             row.language,
+            row.group,
             share(row.longer),
             share(row.shorter),
             share(row.gap),

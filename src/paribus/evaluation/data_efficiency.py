@@ -119,6 +119,28 @@ def learning_curve(
     ]
 
 
+def gains(
+    plain: Curve,
+    critiques: Curve,
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    resamples: int = 2_000,
+    level: float = 0.95,
+    rng: Rng = 0,
+) -> dict[int, Interval]:
+    """Accuracy with critiques minus without at every size that both curves have, paired by seed and item.
+
+    Raises ``DataError`` for curves of different seeds or items.
+    """
+    shared = [size for size in critiques.sizes if size in plain.sizes]
+    with_critiques = (critiques.right[critiques.sizes.index(size)] for size in shared)
+    without = (plain.right[plain.sizes.index(size)] for size in shared)
+    return {
+        size: hierarchical_bootstrap(mine, other, clusters=clusters, resamples=resamples, level=level, rng=rng)
+        for size, mine, other in zip(shared, with_critiques, without, strict=True)
+    }
+
+
 def isotonic(values: ArrayLike) -> NDArray[np.float64]:
     """Least-squares ascending fit along the last axis of (..., m), equal weights, by the max-min formula.
 

@@ -21,7 +21,9 @@ Length = Callable[[str], float]
 
 @dataclass(frozen=True)
 class LengthBias:
-    """Accuracy and margins by length in one language (or ``"all"``); None where there is nothing to compute it from.
+    """Accuracy and margins by length in one cell; None where there is nothing to compute it from.
+
+    ``language`` or ``group`` is ``"all"`` where the cell runs over them.
 
     Attributes:
         longer, shorter: accuracy among pairs whose preferred answer is the longer, or the shorter one.
@@ -35,6 +37,7 @@ class LengthBias:
 
     by: str
     language: str
+    group: str
     longer: Interval | None
     shorter: Interval | None
     gap: Interval | None
@@ -55,31 +58,40 @@ def length_bias(
     *,
     length: Length = len,
     by_language: bool = True,
+    group: Callable[[PreferencePair], str] | None = None,
     resamples: int = 2_000,
     level: float = 0.95,
     rng: Rng = 0,
 ) -> list[LengthBias]:
-    """Length bias over all pairs and, with ``by_language``, in each language; intervals resample clusters.
+    """Length bias over all pairs, in each language, and in each group that ``group`` names (such as a benchmark's
+    section); intervals resample clusters.
 
     Logarithms of lengths make a gap mean the same in every script: twice as long is twice as long.
     """
     outcomes = found.outcomes() if isinstance(found, ScoredPairs) else found
     margins = found.margins if isinstance(found, ScoredPairs) else None
     gaps = length_gaps(outcomes.pairs, length)
-    codes = [pair.language for pair in outcomes.pairs]
+    languages = [pair.language for pair in outcomes.pairs]
+    groups = [group(pair) if group else ALL for pair in outcomes.pairs]
+    cells = [(ALL, ALL)]
+    cells += [(language, ALL) for language in sorted(set(languages))] if by_language else []
+    cells += [(ALL, name) for name in dict.fromkeys(groups)] if group else []
     reports = []
-    for language in [ALL, *(sorted(set(codes)) if by_language else [])]:
-        chosen = np.array([language in (ALL, code) for code in codes])
-        clusters = [cluster_of_pair(pair) for pair in outcomes.pairs if language in (ALL, pair.language)]
-        cell = _Cell(clusters, resamples, level, rng)
-        values = (outcomes.value[chosen], gaps[chosen], None if margins is None else margins[chosen])
-        reports.append(_report(outcomes.by, language, cell, *values))
+    for cell in cells:
+        places = [n for n, own in enumerate(zip(languages, groups, strict=True)) if _within(own, cell)]
+        table = _Cell([cluster_of_pair(outcomes.pairs[n]) for n in places], resamples, level, rng)
+        margin = None if margins is None else margins[places]
+        reports.append(_report(outcomes.by, cell, table, outcomes.value[places], gaps[places], margin))
     return reports
+
+
+def _within(own: tuple[str, str], cell: tuple[str, str]) -> bool:
+    return all(wanted in (ALL, mine) for mine, wanted in zip(own, cell, strict=True))
 
 
 def _report(
     by: str,
-    language: str,
+    place: tuple[str, str],
     cell: "_Cell",
     value: NDArray[np.float64],
     gap: NDArray[np.float64],
@@ -91,7 +103,8 @@ def _report(
     ranks = None if margin is None else (rankdata(margin), rankdata(gap))
     return LengthBias(
         by=by,
-        language=language,
+        language=place[0],
+        group=place[1],
         longer=cell.share(value * up, up),
         shorter=cell.share(value * down, down),
         gap=cell.difference((value * up, up), (value * down, down)),

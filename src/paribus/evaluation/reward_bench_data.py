@@ -79,6 +79,12 @@ LENGTH_BIAS: Mapping[str, LengthTrend] = {
 """Which answer tends to be preferred, as annotated in the benchmark's code (there True, Neutral, False)."""
 
 
+def section_of(pair: PreferencePair) -> str:
+    """The section that a pair's subset belongs to; ``DataError`` if it is not a pair of RewardBench."""
+    subset = subset_of(pair)
+    return next(name for name, inside in SECTIONS.items() if subset in inside)
+
+
 def load_reward_bench(
     source: str | Path = HUB_ID,
     *,
