@@ -69,6 +69,64 @@ def test_unread_replies_lower_the_parse_rate(shelf: Path, tmp_path: Path) -> Non
     assert told.exit_code == 2
 
 
+def test_why_replies_were_not_read_is_counted(shelf: Path, tmp_path: Path) -> None:
+    def rule(messages: list[dict[str, str]]) -> str:
+        shown = messages[-1]["content"]
+        return "no idea" if "de 1?" in shown else "[A=B]" if "sw" in shown else fair(messages)
+
+    with serving(rule) as server:
+        done = judge(shelf, server.url, tmp_path / "v.jsonl")
+    assert "2 of 24 games have no verdict: 0 requests failed, 0 replies were cut off" in done.stderr
+    unread = json.loads((tmp_path / "v.jsonl.run.json").read_text())["results"]["unread"]
+    assert unread == {"failed": 0, "cut_off": 0, "no_label": 2, "single_brackets": 12}
+
+
+def test_a_local_judge_weighs_labels_and_leaves_preferences(shelf: Path, tmp_path: Path) -> None:
+    files = (shelf / "prompts.jsonl", shelf / "good.jsonl", shelf / "bad.jsonl", "--out", tmp_path / "v.jsonl")
+    local = model_folder(tmp_path / "local", max_position_embeddings=4096)
+    words = ("--judge", local, "--labels", "two", "--logprobs", "--max-tokens", 4, "--limit", 2, "--threads", 1)
+    done = call("judge", *files, *words)
+    assert done.exit_code == 0, done.stderr
+    for row in rows(tmp_path / "v.jsonl"):
+        assert 0.0 < row["meta"]["preference"] < 1.0
+        assert (row["label"] == "A>B") == (row["meta"]["preference"] > 0.5)
+        assert row["meta"]["template"] == "alpaca" and "[[A]]" in row["raw"]
+    told = sentence(call("judge", *files[:3], "--judge", local, "--logprobs", "--out", tmp_path / "w.jsonl"))
+    assert "labels 'two' and was asked with 'five'" in told
+
+
+def test_rules_come_in_the_language_of_the_prompt_and_answers_are_checked(shelf: Path, tmp_path: Path) -> None:
+    asked = [row for row in questions(8) if row["language"] == "de"]
+    texts = {"good": "Nach dem Montag kommt immer der Dienstag.", "bad": "After Monday there always comes Tuesday."}
+    files = [write(tmp_path / "p.jsonl", asked)]
+    for name, text in texts.items():
+        said = [row | {"text": text} for row in answers(name, 8) if row["language"] == "de"]
+        files.append(write(tmp_path / f"{name}.jsonl", said))
+    rules = []
+
+    def rule(messages: list[dict[str, str]]) -> str:
+        rules.append(messages[0]["content"])
+        return "[[A=B]]"
+
+    with serving(rule) as server:
+        words = ("--judge", "served", "--endpoint", server.url, "--judge-language", "prompt", "--check-language")
+        done = call("judge", *files, *words, "--out", tmp_path / "v.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert all(text.startswith("Du vergleichst zwei Antworten") for text in rules) and len(rules) == 8
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("de")]
+    shares = {line[1]: [cell for cell in line[2:] if cell.endswith("%")] for line in lines if line[1] in texts}
+    assert shares == {"good": ["100.0%", "0.0%", "0.0%"], "bad": ["0.0%", "100.0%", "0.0%"]}
+    kept = rows(tmp_path / "v.jsonl")
+    assert {row["meta"]["judge_language"] for row in kept} == {"de"}
+    assert kept[0]["meta"]["answer_languages"] == {"asked": "de", "a": "de", "b": "en"}
+
+
+def test_rules_that_are_not_written_are_refused_before_anything_is_asked(shelf: Path, tmp_path: Path) -> None:
+    with serving(fair) as server:
+        told = sentence(judge(shelf, server.url, tmp_path / "v.jsonl", "--judge-language", "prompt"))
+        assert "no rules for judges in 'sw'" in told and server.calls == 0
+
+
 def test_single_games_are_half_as_many(shelf: Path, tmp_path: Path) -> None:
     with serving(fair) as server:
         assert judge(shelf, server.url, tmp_path / "v.jsonl", "--protocol", "single").exit_code == 0

@@ -5,7 +5,9 @@ from typing import Any
 import typer
 
 from paribus.cli import (
+    parts_agreement,
     parts_arbitrage,
+    parts_critique,
     parts_generation,
     parts_judging,
     parts_merging,
@@ -28,7 +30,9 @@ COMMANDS: tuple[tuple[Any, str], ...] = (
     (parts_upcycling.upcycle, "Make one mixture of dense models."),
     (parts_upcycling.export, "Write a mixture as a class of transformers."),
     (parts_reward_evaluation.evaluate_reward, "Measure a reward model or a judge on pairs."),
+    (parts_critique.critique, "Let a critic write about answers."),
     (parts_judging.judge, "Let a judge compare two models' answers."),
+    (parts_agreement.agree, "How far several judges agree, from their verdicts."),
     (parts_winrate.winrate, "Win rates by language, from verdicts."),
     (parts_ranking.rank, "Rank many models, from verdicts."),
 )

@@ -44,7 +44,24 @@ Protocol = Annotated[
     typer.Option(help="Judge each prompt twice with places exchanged, or once in a random order."),
 ]
 Labels = Annotated[
-    Literal["five", "three"], typer.Option(help="Verdicts to choose from: A>>B A>B A=B B>A B>>A, or A B TIE.")
+    Literal["five", "three", "two"],
+    typer.Option(help="Verdicts to choose from: A>>B A>B A=B B>A B>>A (Arena-Hard), A B TIE (Aya), A B (AlpacaEval)."),
+]
+JudgeLanguage = Annotated[
+    str,
+    typer.Option(
+        metavar="prompt|CODE",
+        help="In which language the judge gets its rules: each prompt's own, or one of the 23, such as en.",
+    ),
+]
+Logprobs = Annotated[
+    bool,
+    typer.Option(
+        "--logprobs", help="With --labels two: weigh A and B by their log-probabilities (a model in this process)."
+    ),
+]
+CheckLanguage = Annotated[
+    bool, typer.Option("--check-language", help="Find out which answers are in another language than asked for.")
 ]
 System = Annotated[
     bool, typer.Option(help="Put the rules into a system turn; --no-system for chat templates without one.")
@@ -69,6 +86,9 @@ def judge(
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reply at most.")] = 1024,
     temperature: Annotated[float, typer.Option(min=0.0, help="0: the judge's likeliest reply.")] = 0.0,
     system: System = True,
+    judge_language: JudgeLanguage = "en",
+    logprobs: Logprobs = False,
+    check_language: CheckLanguage = False,
     seed: Seed = 0,
     batch_size: BatchSize = 64,
     api_key_variable: ApiKeyVariable = "OPENAI_API_KEY",
@@ -90,10 +110,10 @@ def judge(
     \b
     Example: paribus judge prompts.jsonl a.jsonl b.jsonl --judge my-judge --out verdicts.jsonl
              paribus judge prompts.jsonl a.jsonl b.jsonl --judge a-model --endpoint http://localhost:8000/v1
-                 --out verdicts.jsonl
+                 --out verdicts.jsonl --judge-language prompt --check-language
 
-    Verdicts are saved as they come; the same command given again asks only for what is missing. `paribus winrate`
-    reads the file.
+    Verdicts are saved as they come, each with the judge's raw reply; the same command given again asks only for what is
+    missing. `paribus winrate` reads the file; `paribus agree` compares the files of several judges.
     """
     prepare(threads, device)
     from paribus.feedback.arbiters import ensure_distinct
@@ -115,7 +135,16 @@ def judge(
     reading = Reading(out, languages, language, split, on_bad_row, limit)
     sides = [one_answer_each(reading.completions(path), path) for path in (a, b)]
     played = games(reading.prompts(prompts), *sides, protocol=protocol, seed=seed)
-    rules = {"labels": labels, "max_tokens": max_tokens, "temperature": temperature, "system": system, "seed": seed}
+    rules = {
+        "labels": labels,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "system": system,
+        "judge_language": judge_language,
+        "logprobs": logprobs,
+        "check_language": check_language,
+        "seed": seed,
+    }
     _play(choice, played, rules, out, (prompts, a, b), batch_size, accept_failures)
     print(out)
 
@@ -175,7 +204,8 @@ def _facts(played: Sequence["Game"], sources: tuple[str, str, str]) -> dict[str,
 
 
 def report(verdicts: Sequence["Verdict"]) -> dict[str, Any]:
-    """Print and return the judge's parse rate and position bias, by language."""
+    """Print and return the judge's parse rate, why replies were not read, position bias and, where it was checked, how
+    many answers are in a wrong language; all by language."""
     from dataclasses import asdict
 
     from paribus.cli.parts_progress import print_table, say
@@ -195,7 +225,45 @@ def report(verdicts: Sequence["Verdict"]) -> dict[str, Any]:
         rows.append([code, share(rates[code]), *_position_cells(position)])
     columns = ["language", "replies read", "first shown wins", "games that flip", "prompts"]
     print_table(f"Judge {verdicts[0].judge}: {verdicts[0].a} against {verdicts[0].b}", columns, rows)
-    return {"by_language": found}
+    return {"by_language": found, "unread": _unread(verdicts), "answer_languages": _languages(verdicts)}
+
+
+def _unread(verdicts: Sequence["Verdict"]) -> dict[str, int]:
+    """How many replies gave no label and why, and how many gave it in single brackets; said aloud where there are any.
+
+    The counts do not overlap: ``failed`` (no reply), ``cut_off`` (at --max-tokens), ``no_label``.
+    """
+    from paribus.cli.parts_progress import say
+
+    lost = [row.meta.get("finish", "stop") for row in verdicts if row.label is None]
+    counts = {"failed": lost.count("error"), "cut_off": lost.count("length"), "no_label": lost.count("stop")}
+    if any(counts.values()):
+        say(
+            f"{len(lost)} of {len(verdicts)} games have no verdict: {counts['failed']} requests failed, "
+            f"{counts['cut_off']} replies were cut off at --max-tokens, {counts['no_label']} name no label."
+        )
+    return counts | {"single_brackets": sum(row.meta.get("brackets") == "single" for row in verdicts)}
+
+
+def _languages(verdicts: Sequence["Verdict"]) -> list[dict[str, Any]]:
+    """Shares of answers in the right, a wrong and an undetermined language, by side and language; [] if not checked."""
+    from dataclasses import asdict
+
+    from paribus.cli.parts_progress import print_table
+    from paribus.evaluation.language_check import MEASURES, judged_language_rates
+
+    if not any("answer_languages" in row.meta for row in verdicts):
+        return []
+    rates = judged_language_rates(verdicts)
+    cells = {(row.language, row.group, row.measure): row.interval for row in rates}
+    rows = [
+        [language, model, *(share(cells[language, model, measure]) for measure in MEASURES)]
+        for language, model in dict.fromkeys((row.language, row.group) for row in rates)
+        if model != "all"
+    ]
+    columns = ["language", "answers of", "right language", "wrong language", "undetermined"]
+    print_table("Languages of the answers", columns, rows)
+    return [asdict(row) for row in rates]
 
 
 def _position_cells(position: Any) -> list[str]:
