@@ -109,11 +109,11 @@ def _print(
     first = compared[0].score
     title = (
         f"AlpacaEval: {len(compared)} model(s) against {first.baseline}, judged by {first.annotator}; percent\n"
-        f"standard error: as published; interval: {100 * first.rate.level:g}%, instructions resampled"
+        f"{100 * first.rate.level:g}% intervals over instructions; error: the standard error, as published"
     )
-    columns = ["model", "win rate", "interval", "standard error", "wins", "losses", "draws", "rows", "left out"]
-    columns += ["mean length", *(["at equal length"] if controlled else [])]
-    columns += ["published", "difference", "published error", "difference"] if leaderboard else []
+    columns = ["model", "win rate", "error", "won-lost-drawn", "left out", "length"]
+    columns += ["at equal length"] if controlled else []
+    columns += ["published rate", "ours less it", "published error", "ours less it"] if leaderboard else []
     print_table(title, columns, [_cells(row, controlled, leaderboard is not None) for row in compared])
     if controlled:
         variant = next(iter(controlled.values())).variant
@@ -124,9 +124,9 @@ def _print(
 
 def _cells(row: "Comparison", controlled: "Mapping[str, LengthControlled]", board: bool) -> list[str]:
     score: AlpacaScore = row.score
-    cells = [score.model, f"{score.win_rate:.2f}", f"{score.rate.low:.1f}, {score.rate.high:.1f}"]
-    cells += [f"{score.standard_error:.2f}", str(score.n_wins), str(score.n_wins_base), str(score.n_draws)]
-    cells += [str(score.n_total), str(score.left_out), str(score.avg_length)]
+    cells = [score.model, f"{score.win_rate:.2f} [{score.rate.low:.1f}, {score.rate.high:.1f}]"]
+    cells += [f"{score.standard_error:.2f}", f"{score.n_wins}-{score.n_wins_base}-{score.n_draws}"]
+    cells += [str(score.left_out), str(score.avg_length)]
     if controlled:
         rate = controlled[score.model].rate
         cells.append(f"{100 * rate.estimate:.2f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]")

@@ -11,7 +11,8 @@ the baseline asked to be brief and to be wordy, hold the first two weights in pl
 have no ``w_model``. Without them the variant is called ``noreg``, without difficulties as well ``minimal``.
 
 The published standard error is that of the mean *prediction*, which is no sampling error of the rate; the interval here
-resamples questions and refits.
+resamples questions and refits, next to without a penalty: where the chosen one sets every weight to zero, the rate is
+50% by decree and no resample would tell.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -25,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from paribus.errors import DataError
 from paribus.evaluation.games import Question, Unparsed, games_of, question_of, scores_and_weights
 from paribus.evaluation.items import ALL
+from paribus.evaluation.logistic import fit_logistic
 from paribus.evaluation.style import StyleKey
 from paribus.records import Completion, Verdict
 from paribus.statistics import Interval, cluster_codes, cluster_weights, percentile_interval
@@ -35,6 +37,8 @@ Variant = Literal["length_controlled_v1", "length_controlled_noreg", "length_con
 PENALTIES = np.logspace(-4, 4, 10)
 GAMED_WEIGHT = 0.2
 _FOLDS, _SEED = 5, 123
+# Keeps a refit finite in a resample that was won throughout; a thousandth of what one row says about a weight.
+_RIDGE = 1e-3
 _GAMED_COLUMNS = ("index", "preference", "std_delta_len", "instruction_difficulty")
 
 
@@ -96,7 +100,7 @@ def length_controlled(
     questions: Sequence[Hashable] | None = None,
     difficulty: ArrayLike | None = None,
     gamed: Gamed | None = None,
-    resamples: int = 200,
+    resamples: int = 1_000,
     level: float = 0.95,
     rng: np.random.Generator | int = 0,
 ) -> LengthControlled:
@@ -108,7 +112,7 @@ def length_controlled(
         questions: n ids of what is resampled; ``None`` makes every row its own question.
         difficulty: of each row's instruction, in log odds, ``(n,)``; needed with ``gamed``.
         gamed: rows of the brief and wordy baselines; see ``read_gamed``.
-        resamples, level, rng: of the interval; the penalty stays as chosen on the data.
+        resamples, level, rng: of the interval.
 
     Raises:
         DataError: arrays that do not fit, fewer than five rows with a preference, preferences outside [0, 1], or
@@ -119,9 +123,9 @@ def length_controlled(
     design = _design(given, length, baseline_length, questions, difficulty, gamed)
     used = np.isfinite(design.target)
     penalty = _best_penalty(design.columns[used], design.target[used], design.weight[used])
-    coefficients = _fit(design, np.ones(len(used)), penalty)
+    coefficients = _solve(design.columns[used], design.target[used], design.weight[used], penalty)
     predicted = _chance(design.at_zero, coefficients)
-    rate, plain = _intervals(design, coefficients, penalty, resamples, level, rng)
+    rate, plain = _intervals(design, float(predicted.mean()), resamples, level, rng)
     return LengthControlled(
         variant=_variant(difficulty is not None, gamed is not None),
         rate=rate,
@@ -234,11 +238,6 @@ def _solve(
     return np.asarray(model.coef_[0], dtype=np.float64)
 
 
-def _fit(design: _Design, count: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    used = np.isfinite(design.target) & (count > 0)
-    return _solve(design.columns[used], design.target[used], (design.weight * count)[used], penalty)
-
-
 def _chance(columns: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.special import expit
 
@@ -246,32 +245,23 @@ def _chance(columns: NDArray[np.float64], coefficients: NDArray[np.float64]) -> 
 
 
 def _intervals(
-    design: _Design,
-    coefficients: NDArray[np.float64],
-    penalty: float,
-    resamples: int,
-    level: float,
-    rng: np.random.Generator | int,
+    design: _Design, controlled: float, resamples: int, level: float, rng: np.random.Generator | int
 ) -> tuple[Interval, Interval]:
     """The controlled and the plain rate; the gamed rows are a fixed part of the method and are not resampled."""
-    fixed = np.ones(len(design.target) - len(design.question))
-    own = design.target[len(fixed) :]
+    used, own = np.isfinite(design.target), design.target[-len(design.question) :]
     scored = np.isfinite(own)
-
-    def rates(count: NDArray[np.float64], fitted: NDArray[np.float64]) -> tuple[float, float]:
-        predicted = np.average(_chance(design.at_zero, fitted), weights=count)
-        return float(predicted), float(np.average(own[scored], weights=count[scored]))
-
-    draws = []
-    for chunk in cluster_weights(design.questions, resamples, generator(rng)):
-        for weights in chunk:
-            count = weights[design.question]
-            if count[scored].any():
-                draws.append(rates(count, _fit(design, np.concatenate([fixed, count]), penalty)))
-    table, n = np.array(draws), design.questions
-    points = rates(np.ones(len(own)), coefficients)
-    controlled, plain = (percentile_interval(table[:, i], points[i], n=n, level=level) for i in (0, 1))
-    return controlled, plain
+    fixed, n, draws = np.ones(len(design.target) - len(own)), design.questions, []
+    for chunk in cluster_weights(n, resamples, generator(rng)):
+        for count in chunk[:, design.question]:
+            weight = (design.weight * np.concatenate([fixed, count]))[used]
+            if not count[scored].any():
+                continue
+            fitted = fit_logistic(design.columns[used], design.target[used], weight, l2=_RIDGE)
+            predicted = np.average(_chance(design.at_zero, fitted), weights=count)
+            draws.append((predicted, np.average(own[scored], weights=count[scored])))
+    table = np.array(draws)
+    plain = percentile_interval(table[:, 1], float(own[scored].mean()), n=n, level=level)
+    return percentile_interval(table[:, 0], controlled, n=n, level=level), plain
 
 
 def read_gamed(path: Path) -> tuple[Gamed, dict[int, float]]:
@@ -315,7 +305,7 @@ def length_controlled_verdicts(
     difficulty: Mapping[Hashable, float] | None = None,
     unparsed: Unparsed = "drop-prompt",
     question: Question = question_of,
-    resamples: int = 200,
+    resamples: int = 1_000,
     level: float = 0.95,
     rng: np.random.Generator | int = 0,
 ) -> LengthControlled:
