@@ -1,9 +1,9 @@
 """Ratings in files: the released CSV tables, and rating records as JSONL or Parquet.
 
 A CSV file holds one pass, known by its columns. All have ``dataset, sample_ix, model, preamble_type`` and may have
-``other_model, other_preamble_type, rater, language, form, attention, length``; then come error columns of 0 and 1 with
-or without ``overall``, or ``score``, or ``complexity`` and ``assertive``. Further columns are kept in the rating's
-meta. A ``sample_ix`` that begins with ``distractor_`` marks a distractor.
+``other_model, other_preamble_type, rater, language, form, attention, length``; then come error columns of 0 and 1 (and
+nothing where it was not asked) with or without ``overall``, or ``score``, or ``complexity`` and ``assertive``. Further
+columns are kept in the rating's meta. A ``sample_ix`` that begins with ``distractor_`` marks a distractor.
 """
 
 import csv
@@ -41,6 +41,8 @@ SCORE_COLUMNS = {
 }
 WRITTEN_AS = {"overall": "overall", "quality": "score", "complexity": "complexity", "assertiveness": "assertive"}
 NEEDED = ("dataset", "sample_ix", "model", "preamble_type")
+_FLAG, _SCALE = (0, 1), (1, 2, 3, 4, 5)
+_SAID: dict[tuple[int, ...] | None, str] = {_FLAG: "0 or 1 (nothing where it was not asked)", _SCALE: "1 to 5"}
 _TEXTS = {"language": "language", "other_model": "other_model", "form": "form", "attention": "attention"}
 
 
@@ -173,8 +175,11 @@ class _CsvRows:
         rater = row.get("rater") or f"{UNNAMED}:{form}"
         if form and "other_model" in meta:
             meta.setdefault("form", form)
-        named = tuple(name for name in self.errors if _number(row, name, (0, 1)))
-        scores = {name: _number(row, column, (1, 2, 3, 4, 5)) for column, name in self.scores.items()}
+        asked = [name for name in self.errors if row[name].strip()]
+        if self.pass_ == "errors":
+            meta["asked"] = asked
+        named = tuple(name for name in asked if _number(row, name, _FLAG))
+        scores = {name: _number(row, column, _SCALE) for column, name in self.scores.items()}
         item = item_name(meta["dataset"], meta["input"], meta["model"], meta["preamble"])
         made = {"item": item, "rater": rater, "pass": self.pass_, "errors": named, "scores": scores, "meta": meta}
         return _checked(validated(Rating, made))
@@ -204,8 +209,6 @@ class _CsvRows:
             meta["other_preamble"] = PREAMBLE_NAMES.get(other, other)
         meta |= {key: row[column] for column, key in _TEXTS.items() if row.get(column)}
         meta |= {"words": int(_number(row, "length", None))} if row.get("length") else {}
-        if self.pass_ == "errors":
-            meta["asked"] = self.errors
         return meta | {column: value for column, value in row.items() if column not in self.known}
 
 
@@ -216,16 +219,13 @@ def _mirrored(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
 
 
 def _number(row: Mapping[str, str], column: str, allowed: tuple[int, ...] | None) -> float:
-    text = row[column]
+    """A cell as one of the ``allowed`` numbers, or as any whole number from 0. Raises ``BadRow``."""
     try:
-        value = float(text)
+        value = float(row[column])
     except ValueError:
-        value = float("nan")
-    if value != value or (allowed is None and (value < 0 or value != int(value))):
-        raise BadRow(f"column {column!r}", text, "a whole number")
-    if allowed is not None and value not in allowed:
-        said = f"{' or '.join(map(str, allowed))}" if len(allowed) == 2 else f"{allowed[0]} to {allowed[-1]}"
-        raise BadRow(f"column {column!r}", text, said)
+        value = -1.0
+    if value not in allowed if allowed is not None else value < 0 or value % 1:
+        raise BadRow(f"column {column!r}", row[column], _SAID.get(allowed, "a whole number"))
     return value
 
 
