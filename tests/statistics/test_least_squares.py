@@ -82,12 +82,13 @@ def test_twins_and_constants_are_told_and_do_no_harm() -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(size=200)
     y = 2 * x + rng.normal(0, 0.1, 200)
+    alone = rng.normal(size=200)
     covariance = _covariance(x, x, np.full(200, 0.1), y)
     weights = least_squares(covariance)
     assert weights[0] == pytest.approx(weights[1]) and weights[:2].sum() == pytest.approx(2.0, abs=0.05)
     assert weights[2] == 0.0 and lasso(covariance, 0.01)[2] == 0.0
-    twins = inflation(covariance[:3, :3])
-    assert np.isinf(twins[:2]).all() and np.isnan(twins[2])
+    twins = inflation(_covariance(x, x, np.full(200, 0.1), alone))
+    assert np.isinf(twins[:2]).all() and np.isnan(twins[2]) and 1 <= twins[3] < 1.1
     assert np.isnan(partial_correlations(covariance)).any()
 
 

@@ -17,6 +17,8 @@ TOLERANCE = 1e-9
 MOST_ROUNDS = 10_000
 # A column whose variance is below this share of its mean square is constant but for rounding.
 CONSTANT = 1e-12
+# Columns whose smallest eigenvalue of correlation, or unexplained share, is below this determine each other.
+SINGULAR = 1e-10
 
 
 def product_terms(columns: Sequence[ArrayLike]) -> Floats:
@@ -70,17 +72,21 @@ def inflation(covariance: Floats) -> Floats:
     1 is a column of its own; above 10 its weight can hardly be told from the others'. Infinite where the others
     determine it, NaN where it does not vary (such columns are ignored by the others).
     """
-    moving: NDArray[np.bool_] = np.greater(np.diagonal(covariance, axis1=-2, axis2=-1), 0)
-    corr = np.where(moving[..., :, None] & moving[..., None, :], correlations(covariance), np.eye(covariance.shape[-1]))
-    inverse = np.diagonal(_inverse(corr), axis1=-2, axis2=-1)
-    return np.where(moving, np.where(np.isnan(inverse), np.inf, inverse), np.nan)
+    return np.stack([_inflation(covariance, j) for j in range(covariance.shape[-1])], axis=-1)
+
+
+def _inflation(covariance: Floats, j: int) -> Floats:
+    last = [*(other for other in range(covariance.shape[-1]) if other != j), j]
+    ordered = covariance[..., last, :][..., last]
+    unexplained = 1 - r_squared(ordered, least_squares(ordered))
+    return np.divide(1.0, unexplained, out=np.full_like(unexplained, np.inf), where=~(unexplained <= SINGULAR))
 
 
 def _inverse(matrix: Floats) -> Floats:
     """Inverse of correlation matrices, NaN where they have none."""
     usable: NDArray[np.bool_] = np.asarray(np.isfinite(matrix).all(axis=(-1, -2)))
     filled = np.where(usable[..., None, None], matrix, np.eye(matrix.shape[-1]))
-    singular: NDArray[np.bool_] = np.asarray(~usable | np.less(np.linalg.eigvalsh(filled)[..., 0], 1e-10))
+    singular: NDArray[np.bool_] = np.asarray(~usable | np.less(np.linalg.eigvalsh(filled)[..., 0], SINGULAR))
     inverse = np.linalg.inv(np.where(singular[..., None, None], np.eye(matrix.shape[-1]), filled))
     return np.where(singular[..., None, None], np.nan, inverse)
 
@@ -91,7 +97,7 @@ def least_squares(covariance: Floats) -> Floats:
     Columns that determine each other share the weight (the smallest solution); a constant column has weight 0.
     """
     inner, target = covariance[..., :-1, :-1], covariance[..., :-1, -1]
-    return (np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ target[..., None])[..., 0]
+    return (np.linalg.pinv(inner, rcond=SINGULAR, hermitian=True) @ target[..., None])[..., 0]
 
 
 def lasso(covariance: Floats, alpha: float) -> Floats:
