@@ -24,6 +24,7 @@ from paribus.world.graded import (
 )
 from paribus.world.graded.parts import TASKS, quote
 from paribus.world.graded.plans import planned_quality, quality_of
+from paribus.world.graded.reading import read_answer
 from paribus.world.graded.wording import wording
 from paribus.world.normalise import share_in_script
 
@@ -104,6 +105,19 @@ def test_errors_strike_different_parts_while_there_are_enough(world: GradedWorld
             errors = frozenset(ASPECTS["correctness"][:size])
             answer = write_answer(world, request, Plan(errors), rng)
             assert answer.parts_right.count(False) == min(size, len(request.parts))
+
+
+@pytest.mark.parametrize("errors", [{"inconsistent"}, {"inconsistent", "factuality", "contradiction"}])
+def test_who_answers_about_another_item_never_says_the_right_value(errors: set[str]) -> None:
+    """Categories are few: many other words share the right one."""
+    world = GradedWorld(GradedConfig(languages=("en",), tasks=("ca", "nw"), per_cell=30))
+    rng = random.Random(10)
+    for request in world.requests("train") * 5:
+        reading = read_answer(request, write_answer(world, request, Plan(frozenset(errors)), rng).text)
+        for entry in reading.entries:
+            part = request.parts[entry.place]
+            values = [entry.value, *(value for place, value in reading.retractions if place == entry.place)]
+            assert entry.fact == part.fact or not any(map(part.accepts, values))
 
 
 def test_any_part_can_be_struck(world: GradedWorld) -> None:

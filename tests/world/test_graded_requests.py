@@ -80,6 +80,12 @@ def test_requests_of_a_split_differ_and_parts_are_of_different_tasks(world: Grad
     assert {request.rule for request in english} == set(RULES)
 
 
+def test_the_same_facts_in_another_order_are_no_other_request() -> None:
+    world = GradedWorld(GradedConfig(languages=("en",), tasks=("cu", "nw"), per_cell=60))
+    asked = [frozenset((part.task, part.fact) for part in request.parts) for request in world.requests("test")]
+    assert len(set(asked)) == 60
+
+
 def test_held_out_facts_stay_held_out(world: GradedWorld) -> None:
     train, dev, test = (facts(world, split) for split in SPLITS)
     assert not train & dev and not train & test and not dev & test

@@ -103,7 +103,7 @@ class _Writer:
         struck: list[set[str]] = [set() for _ in self.request.parts]
         order = self.rng.sample(range(len(struck)), len(struck))
         planned = [error for error in ASPECTS["correctness"] if error in self.plan.errors]
-        for number, error in enumerate(planned):
+        for number, error in enumerate(self.rng.sample(planned, len(planned))):
             struck[order[number % len(order)]].add(error)
         return struck
 
