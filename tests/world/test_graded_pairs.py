@@ -87,7 +87,7 @@ def test_a_pair_record_says_the_true_margin(world: GradedWorld) -> None:
     right, wrong = to_pair(request, "p", good, bad), to_pair(request, "q", bad, good)
     assert right.margin == pytest.approx(quality(good) - quality(bad)) == -wrong.margin
     assert (right.prompt_id, right.prompt[0].content, right.chosen) == (request.id, request.text, good.text)
-    assert right.meta == {"cluster": request.cluster}
+    assert right.meta == {"question_id": request.cluster}
 
 
 @pytest.mark.parametrize(

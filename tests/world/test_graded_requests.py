@@ -126,14 +126,14 @@ def test_prompts_come_back_through_json(world: GradedWorld) -> None:
     [
         {},
         {"parts": [["nw", "5", 0]], "rule": "list"},
-        {"parts": [], "rule": "list", "cluster": "c"},
-        {"parts": [["nw", "5"]], "rule": "list", "cluster": "c"},
-        {"parts": [["so", "1.2.3", 0]], "rule": "list", "cluster": "c"},
-        {"parts": [["nw", "five", 0]], "rule": "list", "cluster": "c"},
-        {"parts": [["ad", "9+3", 0]], "rule": "list", "cluster": "c"},
-        {"parts": [["ad", "900+300", 0]], "rule": "list", "cluster": "c"},
-        {"parts": [["nw", "5", 0]], "rule": "table", "cluster": "c"},
-        {"parts": 3, "rule": "list", "cluster": "c"},
+        {"parts": [], "rule": "list", "question_id": "c"},
+        {"parts": [["nw", "5"]], "rule": "list", "question_id": "c"},
+        {"parts": [["so", "1.2.3", 0]], "rule": "list", "question_id": "c"},
+        {"parts": [["nw", "five", 0]], "rule": "list", "question_id": "c"},
+        {"parts": [["ad", "9+3", 0]], "rule": "list", "question_id": "c"},
+        {"parts": [["ad", "900+300", 0]], "rule": "list", "question_id": "c"},
+        {"parts": [["nw", "5", 0]], "rule": "table", "question_id": "c"},
+        {"parts": 3, "rule": "list", "question_id": "c"},
     ],
 )
 def test_prompts_that_are_no_graded_request_are_refused(meta: dict) -> None:

@@ -91,5 +91,5 @@ def to_pair(request: Request, id: str, chosen: GradedAnswer, rejected: GradedAns
         rejected=rejected.text,
         margin=round(quality(chosen) - quality(rejected), 9),
         source="graded",
-        meta={"cluster": request.cluster},
+        meta={"question_id": request.cluster},
     )

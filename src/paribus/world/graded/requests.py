@@ -67,7 +67,7 @@ class Request:
     def to_prompt(self) -> Prompt:
         """Return the request as a record; its meta holds what ``from_prompt`` needs."""
         parts = [[part.task, part.fact, part.template] for part in self.parts]
-        meta: dict[str, Any] = {"parts": parts, "rule": self.rule, "cluster": self.cluster}
+        meta: dict[str, Any] = {"parts": parts, "rule": self.rule, "question_id": self.cluster}
         message = Message(role="user", content=self.text)
         return Prompt(id=self.id, language=self.language, messages=(message,), task="graded", meta=meta)
 
@@ -76,14 +76,14 @@ class Request:
         """Return the request a prompt was made of; DataError if its meta does not say so."""
         try:
             parts = tuple(Part(task, fact, prompt.language, number) for task, fact, number in prompt.meta["parts"])
-            rule, cluster = prompt.meta["rule"], prompt.meta["cluster"]
+            rule, cluster = prompt.meta["rule"], prompt.meta["question_id"]
             known = parts and rule in RULES and all(part.known for part in parts)
         except (KeyError, TypeError, ValueError):
             known = False
         if not known:
             raise DataError(
                 f"Prompt {prompt.id!r} is no graded request: its meta {prompt.meta!r} must give known parts, a "
-                "rule and a cluster; use prompts made by Request.to_prompt()."
+                "rule and a question_id; use prompts made by Request.to_prompt()."
             )
         return cls(prompt.id, prompt.language, prompt.text, parts, rule, cluster)
 
