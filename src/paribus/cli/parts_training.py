@@ -197,6 +197,18 @@ def reward(
     model: Model,
     pairs: Pairs,
     out: OutFolder,
+    critiques: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Read these with the answers (`paribus critique`).", show_default="none"),
+    ] = None,
+    reads: Annotated[
+        Literal["both", "critique_only"],
+        typer.Option(help="With --critiques: prompt, answer and critique, or, as an ablation, the critique alone."),
+    ] = "both",
+    on_missing_critique: Annotated[
+        Literal["fail", "skip"],
+        typer.Option(help="A pair without a critique of both answers: stop, or leave it out and count it."),
+    ] = "fail",
     use_margin: Annotated[
         bool, typer.Option("--use-margin", help="Ask for a gap as large as the pair's margin.")
     ] = False,
@@ -231,27 +243,66 @@ def reward(
 
     \b
     Example: paribus reward my-model pairs.jsonl --out arbiter --epochs 1 --learning-rate 1e-5
+             paribus reward my-model pairs.jsonl --critiques critiques.jsonl --out reader --epochs 1
 
-    The folder it makes is what `paribus arbitrage --arbiter` takes. Rows are as for `paribus dpo`.
+    The folder it makes is what `paribus arbitrage --arbiter` takes. Rows are as for `paribus dpo`. Critiques belong to
+    the answers they were written about (`paribus critique PAIRS`); truncation then cuts the prompt's head, the answer's
+    middle, never a critique.
     """
     prepare(threads, device)
     from paribus.training.objectives.reward import Reward
 
     job = Job.of(locals())
-    dataset, facts = _pairs(model, job, pairs, Reading(out, languages, language, split, on_bad_row, limit))
-    extra = {"use_margin": use_margin, "centre": centre}
+    reading = Reading(out, languages, language, split, on_bad_row, limit)
+    extra: dict[str, Any] = {"use_margin": use_margin, "centre": centre}
+    if critiques is None:
+        dataset, facts = _pairs(model, job, pairs, reading)
+    else:
+        dataset, facts = _critiqued_pairs(model, job, pairs, reading, (critiques, reads, on_missing_critique))
+        extra |= {"reads": reads, "on_missing_critique": on_missing_critique}
     objective = Reward(use_margin, centre)
     Fitting("reward", job, out, model, objective, extra, {"data": facts}, "pairs", fresh_head=True).run(dataset)
 
 
 def _pairs(model: str, job: Job, source: str, reading: Reading) -> tuple[Any, dict[str, Any]]:
+    from paribus.models.load import load_tokenizer
+
+    rows = reading.pairs(source)
+    return _encoded(load_tokenizer(model), job, rows, source)
+
+
+def _critiqued_pairs(
+    model: str, job: Job, source: str, reading: Reading, reads: tuple[str, Any, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Pairs as a model that reads critiques sees them; ``reads``: the file, what is read, what to do where it lacks."""
+    from paribus.cli.parts_progress import say
+    from paribus.cli.parts_record import rows_hash
+    from paribus.feedback.critiques import join, pairs_to_read
+    from paribus.models.load import load_tokenizer
+    from paribus.records import Critique, read_records
+
+    (file, what, on_missing), vocabulary = reads, load_tokenizer(model)
+    written = list(read_records(file, Critique))
+    joined = join(reading.pairs(source), written, on_missing=on_missing)
+    room = job.length if job.on_long_row == "truncate" else None
+    rows, cut = pairs_to_read(joined.rows, reads=what, tokenizer=vocabulary, most_tokens=room)
+    told = {"source": file, "hash": rows_hash(written), "critic": joined.critic, "missing": joined.missing}
+    told |= {"cut": cut.prompts, "cut_answers": cut.answers, "cut_share": round(cut.share, 6)}
+    dataset, facts = _encoded(vocabulary, job, rows, source)
+    say(
+        f"Critiques by {joined.critic}: {len(rows):,} pairs, {joined.missing:,} left out without; {cut.prompts:,} "
+        f"({cut.share:.1%}) cut to {job.length:,} tokens, {cut.answers:,} of them in an answer."
+    )
+    return dataset, {**facts, "critiques": told}
+
+
+def _encoded(vocabulary: Any, job: Job, rows: Any, source: str) -> tuple[Any, dict[str, Any]]:
+    """The pairs' tokens, long rows treated as asked and counted; and what the run's record says of the data."""
     from paribus.cli.parts_record import rows_hash
     from paribus.data.lengths import shorten_pairs
     from paribus.data.pairs import encode_pairs
-    from paribus.models.load import load_tokenizer
 
     assert job.on_long_row is not None  # both commands have the option
-    rows = reading.pairs(source)
-    dataset, cut = shorten_pairs(encode_pairs(load_tokenizer(model), rows), job.length, job.on_long_row)
+    dataset, cut = shorten_pairs(encode_pairs(vocabulary, rows), job.length, job.on_long_row)
     tell_shortened(cut)
     return dataset, {"source": source, "rows": len(dataset), "hash": rows_hash(rows)}

@@ -73,7 +73,8 @@ class RuleCritic:
     Args:
         claims: the true claims about an answer.
         voice: how they are said.
-        accuracy: chance of a claim that is said to be right; 0.5 says nothing about the answer.
+        accuracy: chance of a claim that is said to be right; at 0.5 what is said means nothing (what it is about still
+            may: some claims can be made of some answers only).
         omission: chance of a claim to be left out. A critic says at least one thing.
 
     Noise belongs to (seed, prompt, answer, claim): the same answer always gets the same critique, what a critic of some
@@ -162,8 +163,9 @@ def provenance(prompt: Prompt, text: str, template: str, sampling: dict[str, Any
 class EngineCritic:
     """A model as critic, through any engine: a trained local one, or one behind an address.
 
-    Equal answers to equal prompts are asked about once. A request that failed gives an empty critique, its reason in
-    ``meta["error"]``. ``meta["tokens"]`` are those of the reply; critiques that share it share ``meta["request"]``.
+    Equal answers to equal prompts are asked about once in a critic's life. A request that failed gives an empty
+    critique, its reason in ``meta["error"]``. ``meta["tokens"]`` are those of the reply; critiques that share it share
+    ``meta["request"]``.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class EngineCritic:
             "top_p": top_p,
             "seed": seed,
         }
+        self._replies: dict[str, Reply] = {}
 
     @property
     def identity(self) -> str:
@@ -193,14 +196,17 @@ class EngineCritic:
         """Ask about every answer; raises ``EngineError`` if every request failed."""
         rows = list(zip(prompts, completions, strict=True))
         asked = [self.request(*row) for row in rows]
-        once = {request.id: request for request in asked}
-        replies = dict(zip(once, self.engine.generate(list(once.values())), strict=True))
-        failed = [reply.error for reply in replies.values() if reply.finish == "error"]
+        fresh = {request.id: request for request in asked if request.id not in self._replies}
+        replies = dict(zip(fresh, self.engine.generate(list(fresh.values())), strict=True))
+        failed = {key: reply for key, reply in replies.items() if reply.finish == "error"}
         if failed and len(failed) == len(replies):
             raise EngineError(
-                f"All {len(failed)} requests to the critic {self.identity} failed; the first said: {failed[0]}"
+                f"All {len(failed)} requests to the critic {self.identity} failed; the first said: "
+                f"{next(iter(failed.values())).error}"
             )
-        return [self._critique(*row, replies[request.id]) for row, request in zip(rows, asked, strict=True)]
+        self._replies |= {key: reply for key, reply in replies.items() if key not in failed}
+        found = self._replies | failed
+        return [self._critique(*row, found[request.id]) for row, request in zip(rows, asked, strict=True)]
 
     def request(self, prompt: Prompt, completion: Completion) -> GenerationRequest:
         """What the engine is asked. Its id, and with it the random numbers of sampling, follow from what is sent."""
