@@ -56,12 +56,13 @@ def annotate_serve(
     """
     from paribus.feedback.server.tasks import RATING
 
+    address = _address(host, port, allow_host, https)
     database = _database(db)
     for path in forms or []:
         for name, task in RATING.items():
             rows = [task.row(form) for form in _forms(path, db, on_bad_row) if form.pass_ == name]
             _tell_added(path, name, database.add_forms(name, rows, overlap), len(rows))
-    _serve(database, _address(host, port, allow_host, https), lease)
+    _serve(database, address, lease)
 
 
 def arena_serve(
@@ -93,12 +94,13 @@ def arena_serve(
     from paribus.feedback.games import games
     from paribus.feedback.server.tasks import ARENA
 
+    address = _address(host, port, allow_host, https)
     database = _database(db)
     reading = Reading(db, languages, language, split, on_bad_row, limit)
     sides = [one_answer_each(reading.completions(path), path) for path in (a, b)]
     rows = [ARENA.row(game) for game in games(reading.prompts(prompts), *sides, protocol="single", seed=seed)]
     _tell_added(f"{a} and {b}", "arena", database.add_forms("arena", rows, overlap), len(rows))
-    _serve(database, _address(host, port, allow_host, https), lease)
+    _serve(database, address, lease)
 
 
 def annotate_export(db: OldFile, out: OutFile) -> None:
@@ -161,9 +163,12 @@ def _tell_added(source: str, task: str, added: int, of: int) -> None:
 
 
 def _address(host: str, port: int, names: Sequence[str] | None, https: bool) -> Any:
-    from paribus.feedback.server.serving import Address
+    """The address, refused before anything is read or written where it may not be served."""
+    from paribus.feedback.server.serving import Address, admitted, token_from_environment
 
-    return Address(host, port, tuple(names or ()), https)
+    address = Address(host, port, tuple(names or ()), https)
+    admitted(address, token_from_environment())
+    return address
 
 
 def _serve(database: "Database", address: Any, lease: float) -> None:

@@ -54,13 +54,14 @@ class Database:
 
     def _prepare(self) -> None:
         with self.reading() as db:
-            db.execute("pragma journal_mode = wal")
             found = db.execute("pragma user_version").fetchone()[0]
             if found not in (0, LAYOUT) or (not found and db.execute("select 1 from sqlite_master").fetchone()):
                 raise DataError(
                     f"{self.path} is not a file of forms of this version (layout {found}, here {LAYOUT}); name another."
                 )
-            db.executescript(f"{_TABLES} pragma user_version = {LAYOUT};")
+            if not found:
+                db.execute("pragma journal_mode = wal")
+                db.executescript(f"{_TABLES} pragma user_version = {LAYOUT};")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

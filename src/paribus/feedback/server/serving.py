@@ -38,12 +38,20 @@ def check_installed() -> None:
         ) from error
 
 
-def application(database: Database, address: Address, token: str | None, lease: float = LEASE_SECONDS) -> Any:
-    """The application for an address. Raises ``ConfigError`` as ``allowed_hosts``."""
+def admitted(address: Address, token: str | None) -> frozenset[str] | None:
+    """The host names to be answered at an address (None = any), once it is sure that it may be served.
+
+    Raises ``ConfigError`` where the packages are missing, and as ``allowed_hosts``: nothing has been touched by then.
+    """
     check_installed()
+    return allowed_hosts(address.host, address.names, token)
+
+
+def application(database: Database, address: Address, token: str | None, lease: float = LEASE_SECONDS) -> Any:
+    """The application for an address. Raises ``ConfigError`` as ``admitted``."""
+    hosts = admitted(address, token)
     from paribus.feedback.server.app import Site, make_app
 
-    hosts = allowed_hosts(address.host, address.names, token)
     return make_app(Site(database, Door(database.key, token), lease, address.https), hosts)
 
 
