@@ -5,11 +5,10 @@ import pytest
 from annotation_toy import inputs, outputs
 
 from paribus.errors import ConfigError, DataError
-from paribus.feedback.annotation.aggregation import Outputs as Aggregated
-from paribus.feedback.annotation.aggregation import aggregate
+from paribus.feedback.annotation.aggregation import Outputs, aggregate
 from paribus.feedback.annotation.columns import Output, expert_table, tables_of
 from paribus.feedback.annotation.confounders import crowd_minus_expert
-from paribus.feedback.annotation.crowd import Outputs
+from paribus.feedback.annotation.crowd import PlantedOutputs
 from paribus.feedback.annotation.design import Assignment, Design, assign, make_forms
 from paribus.feedback.annotation.regression import regress
 from paribus.feedback.annotation.schema import ERRORS, EXPERT, SEVEN, validate
@@ -50,12 +49,14 @@ def rated(count: int, model: RaterModel, rate: float = 0.2, raters: int = 20):
     return given, truths, simulate(given, truths, model)
 
 
-def many(count: int, rate: float = 0.2, style: float = 0.0, seed: int = 0) -> tuple[Outputs, np.ndarray, np.ndarray]:
+def many(
+    count: int, rate: float = 0.2, style: float = 0.0, seed: int = 0
+) -> tuple[PlantedOutputs, np.ndarray, np.ndarray]:
     """Arrays: outputs with random errors, rated four times each by 50 raters."""
     rng = np.random.default_rng(seed)
     errors = (rng.random((count, 10)) < rate) & np.isin(ERRORS, SEVEN)
     a = style * rng.integers(-2, 3, count)
-    found = Outputs(errors, a, np.zeros(count), np.arange(count) // 5, np.zeros(count, dtype=bool))
+    found = PlantedOutputs(errors, a, np.zeros(count), np.arange(count) // 5, np.zeros(count, dtype=bool))
     item = np.repeat(np.arange(count), 4)
     return found, item, rng.integers(0, 50, len(item))
 
@@ -90,7 +91,7 @@ def test_records_and_arrays_are_the_same_draws() -> None:
         names = sorted({assignment.rater for assignment in own})
         item = np.array([keys.index((i.id, i.meta["completion"])) for form, _ in own for i in form.items])
         rater = np.repeat([names.index(assignment.rater) for assignment in own], 2)
-        judged = judge_outputs(CROWD, pass_, Outputs.of(values, cluster, stray), item, rater, names)
+        judged = judge_outputs(CROWD, pass_, PlantedOutputs.of(values, cluster, stray), item, rater, names)
         rows = [row for row in ratings if row.pass_ == pass_]
         for name, scores in judged.scores.items():
             assert [row.scores[name] for row in rows] == scores.tolist()
@@ -110,7 +111,7 @@ def test_without_noise_scores_are_the_formula_and_flags_the_truth() -> None:
         intercept=4, weights={"refusal": 2, "relevance": 1}, assertiveness_gain=0.5, noise=0, style_noise=0, detection=1
     )
     truths = [Truth(), Truth(frozenset({"refusal"})), Truth(frozenset({"relevance"}), 2, 1), Truth(frozenset(), -2, -1)]
-    columns, item, rater = Outputs.of(truths), np.arange(4), np.zeros(4, dtype=int)
+    columns, item, rater = PlantedOutputs.of(truths), np.arange(4), np.zeros(4, dtype=int)
     assert judge_outputs(model, "quality", columns, item, rater, ["r"]).scores["quality"].tolist() == [4, 2, 4, 3]
     flagged = judge_outputs(model, "errors", columns, item, rater, ["r"])
     assert flagged.scores["overall"].tolist() == [4, 2, 4, 3]
@@ -152,7 +153,7 @@ def test_the_lasso_finds_the_planted_errors_and_their_order() -> None:
     keys = tuple(Output("d", str(n // 5), "en", f"m{n % 5}", "normal") for n in range(3_000))
     flags = {name: columns.errors[:, ERRORS.index(name)].astype(float) for name in SEVEN}
     mean = scores.reshape(-1, 4).mean(axis=1)
-    found = regress(Aggregated(keys, flags, {"quality": mean}, np.full(3_000, np.nan), {}), resamples=200)
+    found = regress(Outputs(keys, flags, {"quality": mean}, np.full(3_000, np.nan), {}), resamples=200)
     weights = {row.error: row.lasso.estimate for row in found.weights}
     assert {name for name, weight in weights.items() if weight > 0} == set(WEIGHTS)
     assert sorted(WEIGHTS, key=weights.__getitem__) == sorted(WEIGHTS, key=WEIGHTS.__getitem__)
@@ -188,7 +189,7 @@ def test_intervals_cover_nothing_where_nothing_is_planted() -> None:
         keys = tuple(Output("d", str(n // 5), "en", f"m{n % 5}", "normal") for n in range(300))
         flags = {name: columns.errors[:, ERRORS.index(name)].astype(float) for name in ("factuality", "refusal")}
         mean = scores.reshape(-1, 4).mean(axis=1)
-        fit = regress(Aggregated(keys, flags, {"quality": mean}, np.full(300, np.nan), {}), path=(0.01,), resamples=200)
+        fit = regress(Outputs(keys, flags, {"quality": mean}, np.full(300, np.nan), {}), path=(0.01,), resamples=200)
         misses += sum(not row.ols.contains(0.0) for row in fit.weights)
     # 120 intervals at 95%: 6 expected; 14 or more have a chance of 0.2%, 0 of 0.2%.
     assert 1 <= misses <= 13
@@ -249,7 +250,7 @@ def test_truths_come_from_graded_answers() -> None:
     with pytest.raises(DataError, match="'c' has no errors"):
         truths_of([row.model_copy(update={"meta": {}})])
     plan = Plan(frozenset({"factuality"}), 2, 1, 0)
-    assert Outputs.of([plan]).errors.sum() == 1 and Outputs.of([plan]).assertiveness[0] == 2
+    assert PlantedOutputs.of([plan]).errors.sum() == 1 and PlantedOutputs.of([plan]).assertiveness[0] == 2
 
 
 def test_what_cannot_be_planted_is_refused() -> None:

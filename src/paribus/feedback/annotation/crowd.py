@@ -60,7 +60,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Outputs:
+class PlantedOutputs:
     """The truth of n outputs in columns.
 
     errors: ``(n, 10)``, columns as in ``schema.ERRORS``. assertiveness, complexity: ``(n,)``. cluster: ``(n,)``, the
@@ -74,7 +74,9 @@ class Outputs:
     elsewhere: Bools
 
     @classmethod
-    def of(cls, truths: Sequence[Planted], cluster: Ints | None = None, elsewhere: Bools | None = None) -> "Outputs":
+    def of(
+        cls, truths: Sequence[Planted], cluster: Ints | None = None, elsewhere: Bools | None = None
+    ) -> "PlantedOutputs":
         """Columns of truths; each is its own input and no distractor unless said."""
         return cls(
             np.array([[name in truth.errors for name in ERRORS] for truth in truths], dtype=bool),
@@ -164,7 +166,7 @@ class RaterModel:
 
 
 def judge_outputs(
-    model: RaterModel, pass_: Pass, outputs: Outputs, item: Ints, rater: Ints, names: Sequence[str]
+    model: RaterModel, pass_: Pass, outputs: PlantedOutputs, item: Ints, rater: Ints, names: Sequence[str]
 ) -> Judgements:
     """What raters say of outputs: judgement i is of output ``item[i]`` by ``names[rater[i]]``, shapes ``(m,)``.
 
@@ -184,17 +186,17 @@ def judge_outputs(
     return _with_habits(model, careful, pass_, rater, names, rng)
 
 
-def _style(model: RaterModel, outputs: Outputs, item: Ints, rng: np.random.Generator) -> dict[str, Ints]:
+def _style(model: RaterModel, outputs: PlantedOutputs, item: Ints, rng: np.random.Generator) -> dict[str, Ints]:
     centres = {"assertiveness": 3 + outputs.assertiveness[item], "complexity": 3 + 2 * outputs.complexity[item]}
     return {name: _cut(mid + model.style_noise * rng.standard_normal(len(item))) for name, mid in centres.items()}
 
 
-def _noticed(model: RaterModel, outputs: Outputs, item: Ints, rng: np.random.Generator) -> Bools:
+def _noticed(model: RaterModel, outputs: PlantedOutputs, item: Ints, rng: np.random.Generator) -> Bools:
     chance = model.noticing(outputs.assertiveness[item])
     return outputs.errors[item] & (rng.random(chance.shape) < chance)
 
 
-def _flags(model: RaterModel, outputs: Outputs, item: Ints, rng: np.random.Generator) -> Bools:
+def _flags(model: RaterModel, outputs: PlantedOutputs, item: Ints, rng: np.random.Generator) -> Bools:
     noticed = _noticed(model, outputs, item, rng)
     plain = _by_error(model.false_alarm, 0.0, "false_alarm")
     false = 1 - (1 - plain) * (1 - model.halo) ** noticed.sum(axis=1, keepdims=True)
@@ -203,7 +205,7 @@ def _flags(model: RaterModel, outputs: Outputs, item: Ints, rng: np.random.Gener
 
 def _quality(
     model: RaterModel,
-    outputs: Outputs,
+    outputs: PlantedOutputs,
     item: Ints,
     rater: Ints,
     names: Sequence[str],

@@ -14,8 +14,8 @@ from paribus.feedback.annotation.crowd import (
     CROWD,
     Ints,
     Judgements,
-    Outputs,
     Planted,
+    PlantedOutputs,
     RaterModel,
     Truth,
     judge_outputs,
@@ -28,8 +28,8 @@ from paribus.records import Completion, Rating
 __all__ = [
     "CROWD",
     "Judgements",
-    "Outputs",
     "Planted",
+    "PlantedOutputs",
     "RaterModel",
     "Truth",
     "experts",
@@ -96,12 +96,12 @@ def truths_of(completions: Iterable[Completion]) -> dict[str, Planted]:
     return found
 
 
-def _outputs(forms: Sequence[Form], truths: Mapping[str, Planted]) -> tuple[dict[tuple[str, str], int], Outputs]:
+def _outputs(forms: Sequence[Form], truths: Mapping[str, Planted]) -> tuple[dict[tuple[str, str], int], PlantedOutputs]:
     """Numbers of the items shown, by name and completion, and their columns. Sorted: order of forms decides nothing."""
     shown = dict(sorted({_key(item): item for form in forms for item in form.items}.items()))
     inputs = sorted({_input(item) for item in shown.values()})
     places = {name: number for number, name in enumerate(inputs)}
-    outputs = Outputs.of(
+    outputs = PlantedOutputs.of(
         [_truth(item, truths) for item in shown.values()],
         np.array([places[_input(item)] for item in shown.values()], dtype=np.int64),
         np.array([item.meta.get("model") == DISTRACTOR for item in shown.values()], dtype=bool),
@@ -129,7 +129,7 @@ def _input(item: FormItem) -> tuple[str, str]:
 
 
 def _judgements(numbers: Mapping[tuple[str, str], int], given: Sequence[Assignment]) -> tuple[Ints, Ints, list[str]]:
-    """Outputs and raters of the judgements, two a form, and the raters' names."""
+    """PlantedOutputs and raters of the judgements, two a form, and the raters' names."""
     names = sorted({assignment.rater for assignment in given})
     places = {name: number for number, name in enumerate(names)}
     item = np.array([numbers[_key(item)] for assignment in given for item in assignment.form.items], dtype=np.int64)
