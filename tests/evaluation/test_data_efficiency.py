@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from paribus.errors import DataError
-from paribus.evaluation.data_efficiency import Bounded, Curve, data_ratios, gains, isotonic, learning_curve, size_for
+from paribus.evaluation.data_efficiency import (
+    Bounded,
+    Curve,
+    _resampled_accuracies,
+    data_ratios,
+    gains,
+    isotonic,
+    learning_curve,
+    size_for,
+)
 
 SIZES = (16, 32, 64, 128, 256, 512)
 
@@ -136,6 +145,21 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
         for noise in (0.0, 0.08)
     )
     assert np.log(wild.high.value / wild.low.value) > 1.2 * np.log(calm.high.value / calm.low.value)
+
+
+def test_resamples_spread_as_fresh_seeds_and_items_would() -> None:
+    """Against the textbook error of a mean: seeds alone, items alone, and both together."""
+    random = np.random.default_rng(0)
+    seed_part, item_part = random.normal(size=(1, 4, 1)), random.normal(size=(1, 1, 50))
+    errors = [seed_part.std(ddof=1) / np.sqrt(4), item_part.std() / np.sqrt(50)]
+    for parts, error in (
+        (seed_part + 0 * item_part, errors[0]),
+        (0 * seed_part + item_part, errors[1]),
+        (seed_part + item_part, np.hypot(*errors)),
+    ):
+        draws = _resampled_accuracies(parts, None, 20_000, 0)[:, 0]
+        assert draws.mean() == pytest.approx(parts.mean(), abs=0.02)
+        assert draws.std() == pytest.approx(error, rel=0.03)
 
 
 def test_equal_calls_give_equal_numbers() -> None:

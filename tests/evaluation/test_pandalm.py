@@ -66,7 +66,7 @@ def test_majorities_and_pairs(tmp_path: Path) -> None:
             row(0, (1, 1, 2)),
             row(1, (0, 2, 2)),
             row(2, (0, 0, 1)),
-            row(3, (0, 1, 2)),
+            row(3, (2, 1, 0)),
             row(4, (1, 1, 1), input="now", response1=True),
         ],
     )
@@ -85,6 +85,7 @@ def test_three_classes(tmp_path: Path) -> None:
     strict, banded = (three_way_rows(found, preference, tie_band=band) for band in (0.0, 0.3))
     assert [r.value for r in strict] == [1.0, 1.0, 0.0, 0.0] and [r.value for r in banded] == [1.0, 1.0, 1.0, 0.0]
     assert [r.group for r in strict] == ["first better", "second better", "tie", "first better"]
+    assert [r.value for r in three_way_rows(found, np.zeros(4))] == [0.0, 0.0, 1.0, 0.0]
     with pytest.raises(ConfigError, match="tie_band is -1"):
         three_way_rows(found, preference, tie_band=-1)
     with pytest.raises(DataError, match="4 items"):

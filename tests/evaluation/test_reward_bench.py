@@ -177,6 +177,9 @@ def test_a_tiny_subset_that_some_resamples_miss() -> None:
     rows = [pair(n, "a", "b", subset="math-prm") for n in range(20)] + [pair(99, "a", "b", subset="hep-go")]
     value = np.array([1.0, 0.0] * 10 + [1.0])
     score = reward_bench(Outcomes("x", tuple(rows), value), resamples=400).of("Reasoning").score
+    steady = reward_bench(Outcomes("x", tuple(rows), np.array([0.9] * 20 + [1.0])), resamples=400).of("Reasoning").score
+    # A resample without the one pair in Go is the mean of what is left, not one with a nought in it.
+    assert (steady.low, steady.high) == pytest.approx((0.9, (984 * 0.9 + 164) / 1148))
     assert score.estimate == pytest.approx((984 * 0.5 + 164) / 1148) and np.isfinite([score.low, score.high]).all()
 
 

@@ -108,6 +108,18 @@ def test_a_fair_judge_in_both_orders() -> None:
     assert (found.tied, found.unparsed) == (2, 2)
 
 
+def test_sides_of_a_verdict_may_be_exchanged() -> None:
+    exchange = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
+    good = ("a 3", "b 2", "a 0", "b 8")
+    played = verdicts(lambda request: "[[A>>B]]" if shown_first(request) in good else "[[B>A]]")
+    turned = [
+        row.model_copy(update={"a": row.b, "b": row.a, "order": row.order[::-1], "label": exchange[row.label]})
+        for row in played
+    ]
+    assert judged_pairs(PAIRS, turned).value.tolist() == judged_pairs(PAIRS, played).value.tolist()
+    assert judged_pairs(PAIRS, played).value.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("protocol", ["double", "single"])
 def test_a_judge_of_places_scores_a_half(protocol: str) -> None:
     pairs = [pair(n, f"a {n}", f"b {n}") for n in range(200)]
