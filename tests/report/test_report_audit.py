@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from page_reader import Page
 from synthetic_audit import MODELS, synthetic_audit, synthetic_ratings
+from test_report_browser import CHROMIUM, look
 
 from paribus.feedback.annotation.audit import Audit, AuditSettings, audit
 from paribus.feedback.annotation.checks import RaterCheck
@@ -86,3 +87,13 @@ def test_raters_that_fail_are_listed(whole: Audit) -> None:
     page = Page(render_audit(replace(whole, distrusted=(check,))))
     assert "lazy <one>" in page.text and "attention, straight line" in page.text
     assert "counted nevertheless" in page.text and "<one>" not in page.html.replace("&lt;one&gt;", "")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install one to check pages in a browser")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_a_desk(page: Page, width: int, tmp_path: Path) -> None:
+    found = look(page.html, width, tmp_path)
+    assert found["scroll"] <= width
+    assert (found["wide"], found["small"], found["console"], found["resources"]) == ([], [], [], [])
+    assert (found["overlaps"], found["ticks"], found["scripts"]) == ([], [], 0)
