@@ -51,7 +51,7 @@ class CritiqueTemplate:
         """The paragraphs of a critique by aspect; aspects without one are left out."""
         if not self.aspects:
             return {}
-        parts = re.split(rf"(?im)^\W*({'|'.join(ASPECTS)})\b\W*:\W*", text)
+        parts = re.split(rf"(?im)^\W*({'|'.join(ASPECTS)})\b[\s*_]*:[\s*_]*", text)
         said = {name.lower(): words.strip() for name, words in zip(parts[1::2], parts[2::2], strict=True)}
         return {name: said[name] for name in ASPECTS if said.get(name)}
 
