@@ -1,10 +1,10 @@
 """How long does a whole audit of feedback take, and how much do resampled sums save over refitting?
 
 Ratings of the size of part 2 of "Human Feedback is not Gold Standard": 300 inputs with five outputs each, every output
-rated about four times in each of three passes (19,500 ratings), 300 expert labels; drawn by chance. Two jobs: 1,000 resamples of
-whole inputs for the Lasso of quality on seven errors (with the same weights from scikit-learn, refitted on each
-resample), and the audit with all its intervals. Each figure is the median of five turns in rotation; scikit-learn makes
-50 resamples, scaled up linearly.
+rated about four times in each of three passes (19,500 ratings), 300 expert labels; drawn by chance. Two jobs: 1,000
+resamples of whole inputs for the Lasso of quality on seven errors (with the same weights from scikit-learn, refitted on
+each resample), and the audit with all its intervals. Each figure is the median of five turns in rotation; scikit-learn
+makes 50 resamples, scaled up linearly.
 
 Run: ``OMP_NUM_THREADS=1 python benchmarks/bench_audit.py`` (about 20 seconds).
 """

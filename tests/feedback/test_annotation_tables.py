@@ -139,7 +139,7 @@ def test_records_are_read_and_checked_as_their_pass_asks(tmp_path: Path, ending:
     write_records(path, rows)
     assert read_ratings(path) == rows
     write_records(path, [*rows, rating("quality", scores={"quality": 7.0})])
-    with pytest.raises(DataError, match=r"row 3.*scores\.quality = 7"):
+    with pytest.raises(DataError, match=r"row 3, field 'scores\.quality': got 7\.0, expected a whole number from 1 to 5"):
         read_ratings(path)
 
 

@@ -97,6 +97,17 @@ SCORES_OF: dict[Pass, tuple[str, ...]] = {
 }
 
 
+class RatingError(DataError):
+    """A rating that is none of its pass: ``field`` has ``value``, which ``wanted`` ("must be ...") forbids."""
+
+    def __init__(self, rating: Rating, field: str, value: Any, wanted: str) -> None:
+        super().__init__(
+            f"The rating of {rating.item!r} by {rating.rater!r} has {field} = {value!r}; it {wanted}. "
+            "Mend the row, or leave it out."
+        )
+        self.field, self.value, self.wanted = field, value, wanted
+
+
 def the_pass(name: str) -> Pass:
     """A pass by its name. Raises ``ConfigError``."""
     if name not in PASSES:
@@ -165,7 +176,4 @@ def _check_meta(rating: Rating) -> None:
 
 
 def _refuse(rating: Rating, field: str, value: Any, wanted: str) -> None:
-    raise DataError(
-        f"The rating of {rating.item!r} by {rating.rater!r} has {field} = {value!r}; it {wanted}. "
-        "Mend the row, or leave it out."
-    )
+    raise RatingError(rating, field, value, wanted)

@@ -14,7 +14,7 @@ from typing import Any
 
 from paribus.errors import DataError
 from paribus.feedback.annotation.columns import asked_errors
-from paribus.feedback.annotation.schema import ERRORS, PASSES, SCORES_OF, SEVEN, Pass, item_name, validate
+from paribus.feedback.annotation.schema import ERRORS, PASSES, SCORES_OF, SEVEN, Pass, RatingError, item_name, validate
 from paribus.records import Rating, ReadReport
 from paribus.records.reading import OnBadRow, bad_rows_beside, json_object, survive, validated
 from paribus.records.rows import BadRow, Told, raw_rows
@@ -100,8 +100,8 @@ def _parquet_dictionaries(row: dict[str, Any]) -> dict[str, Any]:
 def _checked(rating: Rating) -> Rating:
     try:
         return validate(rating)
-    except DataError as error:
-        raise BadRow("the rating", Told(error), "a rating as its pass asks for") from None
+    except RatingError as error:
+        raise BadRow(f"field {error.field!r}", error.value, error.wanted.removeprefix("must be ")) from None
 
 
 def _csv(path: Path) -> tuple[Iterator[tuple[int, Any]], Any]:
