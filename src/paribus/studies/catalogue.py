@@ -68,6 +68,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "reward-critiques",
         "How many preference pairs is a written critique worth to a reward model?",
         "Improving Reward Models with Synthetic Critiques (arXiv 2405.20850)",
+        "paribus.studies.reward_critiques",
     ),
     Entry(
         "human-feedback",
