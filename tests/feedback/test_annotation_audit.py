@@ -31,7 +31,9 @@ QUICK = AuditSettings(resamples=200)
 
 
 @cache
-def planted(languages: tuple[str, ...] = ("en",), lazy: float = 0.0) -> tuple[tuple[Rating, ...], tuple[Rating, ...]]:
+def planted(
+    languages: tuple[str, ...] = ("en",), lazy: float = 0.0, halo: float = 0.0
+) -> tuple[tuple[Rating, ...], tuple[Rating, ...]]:
     """Ratings of 60 inputs in all passes by raters who overlook factual errors in assertive text, and exact experts."""
     prompts = [
         prompt.model_copy(update={"language": languages[n % len(languages)]}) for n, prompt in enumerate(inputs(60))
@@ -47,7 +49,9 @@ def planted(languages: tuple[str, ...] = ("en",), lazy: float = 0.0) -> tuple[tu
     }
     forms = make_forms(prompts, answers, Design(errors=SEVEN))
     pools = {name: [f"{name}{n}" for n in range(20)] for name in ("errors", "quality", "style")}
-    crowd = RaterModel(weights=WEIGHTS, hiding={"factuality": 0.8}, noise=0.5, lazy=lazy, distractor_loss=3.0)
+    crowd = RaterModel(
+        weights=WEIGHTS, hiding={"factuality": 0.8}, noise=0.5, lazy=lazy, distractor_loss=3.0, halo=halo
+    )
     return tuple(simulate(assign(forms, pools), truths, crowd)), tuple(experts(forms, truths))
 
 
@@ -167,6 +171,25 @@ def test_languages_with_enough_inputs_have_their_own_analysis() -> None:
         result.of("de")
 
 
+def test_files_without_language_meet_those_with_one() -> None:
+    ratings, truth = planted(("en", "sw"))
+    bare = [row.model_copy(update={"meta": row.meta | {"language": ""}}) for row in truth]
+    quiet = [
+        row if row.pass_ != "style" else row.model_copy(update={"meta": row.meta | {"language": ""}}) for row in ratings
+    ]
+    assert audit(quiet, bare, QUICK).as_dict() == audit(ratings, truth, QUICK).as_dict()
+
+
+def test_a_planted_halo_is_found_and_none_without_it() -> None:
+    """Raters see a stray answer as off topic; those with a halo charge it with other errors as well."""
+    assert {row.question for row in found().halo} == {*SEVEN, "overall"}
+    none = {row.question: row.difference for row in found().halo}
+    assert none["relevance"].low > 0.3 and none["overall"].high < -1 and none["formatting"].contains(0.0)
+    ratings, _ = planted(halo=0.5)
+    some = {row.question: row.difference for row in audit(ratings, settings=QUICK).halo}
+    assert some["formatting"].low > 0
+
+
 def test_experts_among_the_ratings_are_experts() -> None:
     ratings, truth = planted()
     assert audit([*ratings, *truth], settings=QUICK).as_dict() == found().as_dict()
@@ -196,6 +219,9 @@ def test_the_released_part_2_through_one_call() -> None:
     (llama,) = (row for row in whole.equal_quality if row.model == LLAMA)
     assert round(llama.more_assertive.estimate, 2) == 0.29
     assert {note.code for note in result.notices} == {"missing-attention", "unnamed-raters"} and whole.notices == ()
+    # An answer to another prompt is called false and self-contradictory as well, as in part 1.
+    strays = {row.question: round(row.difference.estimate, 2) for row in result.halo}
+    assert strays["relevance"] == 0.77 and strays["factuality"] == 0.21 and strays["contradiction"] == 0.12
     # On these tables the factual errors that assertive text hides more than cautious text: 17 points.
     (hidden,) = (row for row in whole.gaps.contrasts if (row.error, row.group) == ("factuality", "assertive_high"))
     assert round(100 * hidden.difference.estimate, 1) == -17.0

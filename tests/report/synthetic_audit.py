@@ -15,7 +15,13 @@ def synthetic_ratings(*, inputs: int = 48, seed: int = 0) -> list[Rating]:
     rng = np.random.default_rng(seed)
     places = [(n, m, p) for n in range(inputs) for m in MODELS for p in PREAMBLES]
     rows = [_rating(rng, place, name, f"rater {k}") for place in places for name in PASSES for k in range(3)]
-    return rows + [_rating(rng, place, "errors", "expert") for place in places]
+    strays = [_distractor(rng, n, model) for n in range(inputs) for model in ("distractor", "one")]
+    return rows + strays + [_rating(rng, place, "errors", "expert") for place in places]
+
+
+def _distractor(rng: np.random.Generator, number: int, model: str) -> Rating:
+    row = _rating(rng, (number, model, "normal"), "errors", "rater 0")
+    return row.model_copy(update={"meta": row.meta | {"distractor": True, "form": f"stray {number}"}})
 
 
 def _rating(rng: np.random.Generator, place: tuple[int, str, str], name: str, rater: str) -> Rating:

@@ -39,7 +39,7 @@ def test_every_part_has_its_section(page: Page) -> None:
     assert titles == [
         "In short",
         "The ratings",
-        "Do raters agree?",
+        "Do raters agree, and tell errors apart?",
         "What do the scores reflect?",
         "Which errors does the crowd miss?",
         "Do assertiveness and complexity sway raters?",

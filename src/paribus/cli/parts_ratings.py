@@ -12,6 +12,7 @@ from paribus.errors import ConfigError
 
 if TYPE_CHECKING:
     from paribus.feedback.annotation.audit import Audit
+    from paribus.feedback.annotation.halo import Halo
     from paribus.records import Rating
     from paribus.statistics import Interval
 
@@ -122,12 +123,26 @@ def _print(found: "Audit") -> None:
     rates = [[r.pass_, _share(r.not_above), _share(r.below), r.pairs] for r in found.distractors]
     if rates:
         print_table("Distractors", ["pass", "not above", "below", "forms"], rates)
+    halo = [[h.question, _share_of(h, "distractor"), _share_of(h, "genuine"), _halo(h)] for h in found.halo]
+    if halo:
+        print_table(
+            "Errors on distractors: do raters tell them apart?", ["question", "on them", "elsewhere", "more"], halo
+        )
     _print_agreement(found)
     _print_regressions(found)
     _print_gaps(found)
     _print_style(found)
     for notice in [*found.notices, *(note for analysis in found.analyses for note in analysis.notices)]:
         say(f"note ({notice.part}): {notice.text}")
+
+
+def _share_of(row: "Halo", side: str) -> str:
+    value = getattr(row, side)
+    return f"{value:.2f}" if row.question == "overall" else f"{value:.1%}"
+
+
+def _halo(row: "Halo") -> str:
+    return _points(row.difference) if row.question == "overall" else _gap(row.difference)
 
 
 def _dropped(found: "Audit") -> list[str]:

@@ -52,8 +52,9 @@ def render_audit(audit: "Audit", *, sources: Sequence[str] = (), command: str = 
 
 def _sections(audit: "Audit", whole: "Analysis") -> list[dict[str, Any]]:
     weights = [panel for fit in whole.regressions for panel in audit_panels.weight_panels(fit)]
+    agreement = [*audit_panels.agreement_panels(whole), *audit_panels.halo_panels(audit)]
     made: list[tuple[str, str, list[Panel]]] = [
-        ("agreement", "Do raters agree?", audit_panels.agreement_panels(whole)),
+        ("agreement", "Do raters agree, and tell errors apart?", agreement),
         ("scores", "What do the scores reflect?", weights),
         ("experts", "Which errors does the crowd miss?", audit_panels.gap_panels(whole)),
         ("style", "Do assertiveness and complexity sway raters?", audit_panels.style_panels(whole)),

@@ -44,6 +44,26 @@ def agreement_panels(analysis: "Analysis") -> list[Panel]:
     return [_panel("agreement", "intervals", "How far raters agree", caption, rows, x_title="coefficient")]
 
 
+def halo_panels(audit: "Audit") -> list[Panel]:
+    """What an answer to another prompt does to the rate of every error."""
+    rows = [
+        {
+            "label": words(row.question),
+            **_ends(row.difference),
+            "reference": 0.0,
+            "on distractors": row.distractor,
+            "on others": row.genuine,
+        }
+        for row in audit.halo
+        if row.question not in SCORES
+    ]
+    caption = (
+        "Rates on distractors minus rates on genuine outputs, over single ratings. A distractor is off topic; that it "
+        "is also said to be false, contradictory or a refusal shows that raters do not tell errors apart."
+    )
+    return [_panel("halo", "intervals", "Rates of errors on distractors, difference", caption, rows)] if rows else []
+
+
 def weight_panels(fit: "ErrorRegression") -> list[Panel]:
     """Weights of one score on errors, their path over penalties, and with each error left out."""
     of, target = fit.target, words(fit.target)

@@ -15,7 +15,8 @@ from paribus.errors import DataError
 from paribus.feedback.annotation.aggregation import Outputs, aggregate, agreements
 from paribus.feedback.annotation.analysis import Analysis, AuditSettings, analyse
 from paribus.feedback.annotation.checks import PassRate, RaterCheck, clean, distractor_rates, rater_checks, untrusted
-from paribus.feedback.annotation.columns import RatingTable, expert_table, tables_of
+from paribus.feedback.annotation.columns import RatingTable, expert_table, tables_of, with_languages
+from paribus.feedback.annotation.halo import Halo, halo
 from paribus.feedback.annotation.notices import Notice
 from paribus.feedback.annotation.schema import EXPERT, PASSES, Pass
 from paribus.feedback.annotation.tables import UNNAMED
@@ -56,6 +57,7 @@ class Audit:
     pools: tuple[Pool, ...]
     experts: int
     distractors: tuple[PassRate, ...]
+    halo: tuple[Halo, ...]
     distrusted: tuple[RaterCheck, ...]
     analyses: tuple[Analysis, ...]
     notices: tuple[Notice, ...]
@@ -86,7 +88,7 @@ def audit(ratings: Sequence[Rating], experts: Sequence[Rating] = (), settings: A
     """
     settings = settings or AuditSettings()
     truth = [r.model_copy(update={"rater": EXPERT}) for r in experts] + [r for r in ratings if r.rater == EXPERT]
-    crowd = [rating for rating in ratings if rating.rater != EXPERT]
+    crowd, truth = with_languages([rating for rating in ratings if rating.rater != EXPERT], truth)
     checks = rater_checks(r for r in crowd if not r.rater.startswith(UNNAMED))
     doubted = untrusted(checks) if settings.drop_untrusted else frozenset()
     kept = clean(crowd, untrusted=doubted).kept
@@ -101,6 +103,7 @@ def audit(ratings: Sequence[Rating], experts: Sequence[Rating] = (), settings: A
         pools=pools,
         experts=len(expert) if expert is not None else 0,
         distractors=rates,
+        halo=halo(kept, **settings.drawing),
         distrusted=tuple(check for check in checks if check.reasons),
         analyses=_analyses(tables, expert, settings),
         notices=tuple(_notices(crowd, tables, expert, rates)),

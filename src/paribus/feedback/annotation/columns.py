@@ -1,6 +1,6 @@
 """Ratings in columns: one table of arrays a pass, which aggregation and agreement read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -121,6 +121,26 @@ def _table(rows: Sequence[Rating], name: Pass, errors: Sequence[str] | None) -> 
             columns[score] = np.array([row.scores.get(score, np.nan) for row in rows], dtype=np.float64)
     raters = tuple(row.rater for row in rows)
     return RatingTable(name, tuple(numbers), np.array(of), np.array(beside), raters, asked, columns, words)
+
+
+def with_languages(*groups: Sequence[Rating]) -> tuple[list[Rating], ...]:
+    """The same ratings, where one without a language takes that of the others on its output, if they agree on one.
+
+    Passes and experts then meet on an output although only some of their files tell its language.
+    """
+    known: dict[Output, set[str]] = {}
+    for rating in (rating for group in groups for rating in group):
+        output = output_of(rating)
+        if output.language:
+            known.setdefault(output._replace(language=""), set()).add(output.language)
+    return tuple([_spoken(rating, known) for rating in group] if known else list(group) for group in groups)
+
+
+def _spoken(rating: Rating, known: Mapping[Output, set[str]]) -> Rating:
+    codes = known.get(output_of(rating), set())
+    if len(codes) != 1:
+        return rating
+    return rating.model_copy(update={"meta": {**rating.meta, "language": next(iter(codes))}})
 
 
 def output_of(rating: Rating) -> Output:
