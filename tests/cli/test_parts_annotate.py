@@ -41,20 +41,24 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The command serving on a free port, and its address; stopped by Ctrl-C."""
+def started(*words: object) -> tuple["subprocess.Popen[str]", str]:
+    """The command serving on a free port, and its address."""
     process = subprocess.Popen(command(*words, "--port", 0), env=environment(), stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if found := re.search(r"Serving (http://\S+)", line):
+            return process, found[1]
+    raise AssertionError("".join(lines))
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The address of the command serving, and its process; stopped by Ctrl-C."""
+    process, address = started(*words)
     try:
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.search(r"Serving (http://\S+)", line):
-                break
-        else:
-            raise AssertionError("".join(lines))
-        yield found[1], process
+        yield address, process
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
@@ -63,20 +67,21 @@ def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 class Visitor:
     """A browser without script: it signs in and answers every form alike."""
 
-    def __init__(self, address: str) -> None:
-        self.address, self.opener = address, build_opener(HTTPCookieProcessor(CookieJar()))
+    def __init__(self, address: str, name: str = "ana") -> None:
+        self.address, self.name = address, name
+        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
 
-    def answer_all(self, task: str, **fields: str) -> int:
-        """How many forms there were."""
+    def answer_all(self, task: str, *, at_most: int = 1000, **fields: str) -> int:
+        """How many forms there were, and were answered."""
         page, count = self._sign_in(task), 0
-        while 'name="nonce"' in page:
+        while 'name="nonce"' in page and count < at_most:
             sent = {"csrf": _hidden(page, "csrf"), "nonce": _hidden(page, "nonce"), **fields}
             page, count = self._post(task, {name.replace("_", "."): value for name, value in sent.items()}), count + 1
         return count
 
     def _sign_in(self, task: str) -> str:
         page = self.opener.open(f"{self.address}sign-in?task={task}").read().decode()
-        sent = {"csrf": _hidden(page, "csrf"), "name": "ana", "task": task, "ui": "en", "language": "en"}
+        sent = {"csrf": _hidden(page, "csrf"), "name": self.name, "task": task, "ui": "en", "language": "en"}
         return self._post("sign-in", sent)
 
     def _post(self, path: str, fields: dict[str, str]) -> str:
@@ -103,6 +108,34 @@ def test_forms_are_served_answered_stopped_and_exported(files: Path) -> None:
     rows = list(read_records(files / "ratings.jsonl", Rating))
     assert len(rows) == 6 and {row.scores["quality"] for row in rows} == {4.0, 2.0}
     assert {row.rater for row in rows} == {"ana"} and {row.meta["model"] for row in rows} == set(MODELS)
+
+
+def test_an_exported_file_goes_straight_into_the_audit(files: Path) -> None:
+    db, rows, out = files / "ratings.sqlite", files / "ratings.jsonl", files / "audit.json"
+    with serving("annotate", "serve", files / "forms.jsonl", "--db", db) as (address, _):
+        Visitor(address, "ana").answer_all("quality", first_quality="4", second_quality="2")
+        scores = {"first_assertiveness": "5", "first_complexity": "1"}
+        Visitor(address, "ben").answer_all("style", **scores, second_assertiveness="3", second_complexity="2")
+    assert call("annotate", "export", db, "--out", rows).exit_code == 0
+    done = call("ratings", "audit", rows, "--out", files / "audit.html", "--json", out, "--resamples", 100)
+    assert done.exit_code == 0, done.output
+    pools = {row["pass"]: row for row in json.loads(out.read_text())["pools"]}
+    assert {name: (row["given"], row["counted"], row["raters"]) for name, row in pools.items() if row["given"]} == {
+        "quality": (6, 6, 1),
+        "style": (6, 6, 1),
+    }
+
+
+def test_a_killed_server_loses_no_answer_and_raters_go_on(files: Path) -> None:
+    db = files / "ratings.sqlite"
+    process, address = started("annotate", "serve", files / "forms.jsonl", "--db", db)
+    assert Visitor(address).answer_all("quality", at_most=2, first_quality="4", second_quality="2") == 2
+    process.kill()
+    process.wait(30)
+    with serving("annotate", "serve", "--db", db) as (address, _):
+        assert Visitor(address).answer_all("quality", first_quality="4", second_quality="2") == 1
+    assert call("annotate", "export", db, "--out", files / "ratings.jsonl").exit_code == 0
+    assert len(list(read_records(files / "ratings.jsonl", Rating))) == 6
 
 
 def test_serving_goes_on_with_the_files_own_forms(files: Path) -> None:

@@ -102,6 +102,17 @@ def test_half_an_answer_is_asked_for_again_with_what_was_chosen(browser: Browser
     assert "0 of 3 done" in page.text
 
 
+def test_pages_speak_the_language_that_was_chosen(browser: Browser) -> None:
+    assert '<html lang="he" dir="rtl">' in browser.get("/sign-in?ui=he", headers={"Accept-Language": "fr"}).text
+    assert '<html lang="fr" dir="ltr">' in browser.get("/sign-in", headers={"Accept-Language": "fr"}).text
+    assert '<html lang="en" dir="ltr">' in browser.get("/sign-in?ui=xx", headers={"Accept-Language": "xx"}).text
+    browser.get("/sign-in?task=errors&ui=fa")
+    page = browser.post("/sign-in", name="ana", task="errors", ui="fa", language="en")
+    assert '<html lang="fa" dir="rtl">' in page.text
+    assert '<html lang="fa" dir="rtl">' in browser.get("/errors", headers={"Accept-Language": "fr"}).text
+    assert '<html lang="de" dir="ltr">' in browser.get("/sign-in?ui=de").text, "also of someone signed in"
+
+
 # CSRF
 
 

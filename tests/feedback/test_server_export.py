@@ -11,7 +11,7 @@ from paribus.feedback.annotation.checks import clean
 from paribus.feedback.annotation.schema import validate
 from paribus.feedback.server.database import Database
 from paribus.feedback.server.export import fills, ratings, verdicts
-from paribus.feedback.server.tasks import ARENA, RATING, Facts, Incomplete, read_answer, the_task
+from paribus.feedback.server.tasks import ARENA, RATING, Facts, Incomplete, read_answer
 from paribus.records import Rating, Verdict, read_records, write_records
 
 FACTS = Facts("ana", 12.34, 0)
@@ -155,11 +155,6 @@ def test_forms_that_no_page_can_show_are_refused(change: dict[str, tuple[str, ..
 def test_forms_in_an_unknown_language_are_refused() -> None:
     with pytest.raises(ConfigError, match="Unknown language code 'xx'"):
         RATING["errors"].row(form(0, language="xx"))
-
-
-def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the tasks are errors, quality, style, arena"):
-        the_task("taste")
 
 
 def test_what_a_form_does_not_offer_is_not_kept() -> None:

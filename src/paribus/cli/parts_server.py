@@ -180,7 +180,13 @@ def _serve(database: "Database", address: Any, lease: float) -> None:
         raise DataError(f"{database.path} holds no forms; give some, such as those of `paribus ratings design`.")
     served = application(database, address, token_from_environment(), lease * 60)
     _show(database)
-    serve(served, address, lambda url: say(f"Serving {url} - stop with Ctrl-C; answers are kept as they come."))
+    tasks = database.tasks()
+
+    def started(url: str) -> None:
+        say(f"Serving {url} - stop with Ctrl-C; answers are kept as they come.")
+        say("\n".join(f"  {task}: {url}{task}" for task in tasks))
+
+    serve(served, address, started)
 
 
 def _write(out: Path, rows: Sequence[Any], database: "Database") -> None:

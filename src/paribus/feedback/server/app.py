@@ -81,7 +81,8 @@ def _visit(request: Request) -> Visit:
     session = request.cookies.get(COOKIE, "")
     rater = rater_of(site.database, session) if session else None
     asked = request.query_params.get("ui", "")
-    ui = rater.ui if rater else asked if asked in AYA_23 else preferred(request.headers.get("accept-language", ""))
+    own = rater.ui if rater else preferred(request.headers.get("accept-language", ""))
+    ui = asked if asked in AYA_23 else own
     return Visit(site, session, rater, ui)
 
 

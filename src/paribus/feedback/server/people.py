@@ -1,4 +1,8 @@
-"""Raters and their sessions: who someone is, what they read, and that they do one task only."""
+"""Raters and their sessions: who someone is, what they read, and that they do one task only.
+
+A name is what its rater says it is, as on paper: the access code admits people who are trusted with that, and coming
+back under one's name is how work goes on on another device.
+"""
 
 import json
 import re

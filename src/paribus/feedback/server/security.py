@@ -126,7 +126,7 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if self.hosts is not None and host_name(headers.get("host", "")) not in self.hosts:
             await _refuse(guarded, 421, "This server is not known by that name.")
-        elif not headers.get("content-length", "0").isdigit() or "transfer-encoding" in headers:
+        elif not headers.get("content-length", "0").isdecimal() or "transfer-encoding" in headers:
             await _refuse(guarded, 411, "Say the length of what is sent.")
         elif int(headers.get("content-length", "0")) > LARGEST_BODY:
             await _refuse(guarded, 413, "Too long.")

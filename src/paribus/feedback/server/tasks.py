@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from paribus.errors import ConfigError, DataError
+from paribus.errors import DataError
 from paribus.feedback.annotation.checks import attention_result
 from paribus.feedback.annotation.design import Form
 from paribus.feedback.annotation.schema import ERRORS, PASSES, SCALES, SCORES_OF, Pass, validate
@@ -188,13 +188,6 @@ ARENA = ArenaTask()
 RATING: dict[str, RatingTask] = {name: RatingTask(name) for name in PASSES}
 TASKS: dict[str, Task] = {**RATING, "arena": ARENA}
 """The tasks by name."""
-
-
-def the_task(name: str) -> Task:
-    """A task by its name. Raises ``ConfigError``."""
-    if name not in TASKS:
-        raise ConfigError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.")
-    return TASKS[name]
 
 
 def read_answer(shown: Shown, posted: Fields) -> dict[str, list[str]]:
