@@ -200,13 +200,13 @@ def _controls(s: RewardCritiques) -> list[Contrast]:
     return rows
 
 
-_JUDGED = ("critiques", "judge-pairs.inputs", "examine.inputs")
+_JUDGED = ("critiques", "judge.inputs", "examine.inputs")
 
 
 def _judges(s: RewardCritiques) -> list[Contrast]:
     if not s.judge_pairs:
         return []
-    matched = Matched(currency="tokens", labels=("judge",))
+    matched = Matched(currency="examples", labels=("judge",))
     return [
         _row(
             "generative judge with critiques over without",

@@ -30,7 +30,7 @@ from paribus.studies.stages.readers import (
     gain,
     train_reader,
 )
-from paribus.studies.stages.trained_judges import JudgeExamplesConfig, examine_judge, judge_pairs
+from paribus.studies.stages.trained_judges import JudgeConfig, examine_judge, train_judge
 
 Examined = dict[int, Mapping[str, Handle]]
 """For each seed, an arm's outputs."""
@@ -207,17 +207,11 @@ class Steps:
         critiques = self.critiques(critic) if critic else None
         found: Examined = {}
         for seed in self.s.seeds:
-            examples = judge_pairs(
-                JudgeExamplesConfig(pairs=self.s.judge_pairs),
+            model = train_judge(
+                JudgeConfig(recipe=self.s.judge, pairs=self.s.judge_pairs),
+                model=self.base("strong"),
                 data=self.data,
                 critiques=critiques,
-                seed=seed,
-                label="judge-pairs",
-            )
-            model = finetune(
-                FinetuneConfig(recipe=self.s.judge),
-                model=self.base("strong"),
-                examples=examples,
                 compute=self.compute,
                 seed=seed,
                 label="judge",

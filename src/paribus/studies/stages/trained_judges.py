@@ -1,39 +1,69 @@
-"""Stages of generative judges: what they are trained on, and how they do on pairs."""
+"""Stages of generative judges: a language model trained to name the better of two answers, and how it does on pairs."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from paribus.lab import Cost, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.graded import READER, TESTS, read_pairs
+from paribus.studies.stages.models import Recipe, fit, open_model, save_model, trained_cost, training_cost
 from paribus.studies.stages.readers import critiqued
 
 
-class JudgeExamplesConfig(StageConfig):
-    """The first ``pairs`` of a seed's order of all pairs."""
+class JudgeConfig(StageConfig):
+    """A judge trained on the first ``pairs`` of a seed's order of all pairs, each in both orders.
 
+    One row of the recipe is a comparison; its ``length`` is the longest that is allowed.
+    """
+
+    recipe: Recipe
     pairs: int = Field(gt=0)
 
 
-@stage(version="1")
-def judge_pairs(
-    config: JudgeExamplesConfig, data: Path, critiques: Path | None = None, *, out: Path, seed: int
-) -> None:
-    """Pairs as a judge's training rows, each in both orders, with critiques behind the answers or without; writes
-    ``examples.jsonl``."""
+def judge_cost(config: JudgeConfig, inputs: dict[str, Any]) -> Cost:
+    """Planned cost: a comparison a row."""
+    one = training_cost(config, inputs)
+    return one.model_copy(update={"examples": config.recipe.steps * config.recipe.rows})
+
+
+@stage(version="1", cost=judge_cost)
+def train_judge(
+    config: JudgeConfig,
+    model: Path,
+    data: Path,
+    critiques: Path | None = None,
+    compute: Path | None = None,
+    *,
+    out: Path,
+    seed: int,
+) -> Cost:
+    """Fine-tune a causal model on comparisons, with critiques behind the answers or without.
+
+    Comparisons are not packed, so that judges with and without critiques see the same ones in every step. Raises
+    ``DataError`` for one that is longer than the recipe allows: cut, it would teach nothing.
+    """
     import numpy as np
 
+    from paribus.data.chat import encode_many
+    from paribus.data.pairs import padding_id
+    from paribus.data.unpacked import one_a_row
     from paribus.evaluation.reward_models import prompt_of
     from paribus.feedback.critiques.reading import pairs_to_read
     from paribus.feedback.short_judge import judge_examples
-    from paribus.records import write_records
+    from paribus.training.objectives.causal import Causal
 
     everything = read_pairs(data, READER)
     order = np.random.default_rng([seed, 41]).permutation(len(everything))[: config.pairs]
     shown, _ = pairs_to_read(critiqued([everything[index] for index in order], critiques, "both"))
-    rows = [(prompt_of(pair), pair.chosen, pair.rejected) for pair in shown]
-    write_records(out / "examples.jsonl", judge_examples(rows))
+    examples = judge_examples([(prompt_of(pair), pair.chosen, pair.rejected) for pair in shown])
+    network, vocabulary = open_model(model)
+    encoded = encode_many(vocabulary, [row.messages for row in examples])
+    dataset = one_a_row(encoded, config.recipe.length, pad_id=padding_id(vocabulary))
+    result = fit(network, dataset, Causal(), config.recipe, seed, compute)
+    save_model(result.model, vocabulary, out)
+    return trained_cost(result, examples=config.recipe.steps * config.recipe.rows)
 
 
 @stage(version="1")
