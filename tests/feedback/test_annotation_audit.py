@@ -167,6 +167,8 @@ def test_languages_with_enough_inputs_have_their_own_analysis() -> None:
     assert own.inputs == 30 and own.agreement and own.gaps is not None and own.detection
     few = audit(ratings, truth, AuditSettings(resamples=100, language_inputs=31))
     assert [each.language for each in few.analyses] == [ALL]
+    (note,) = (note for note in few.notices if note.code == "small-languages")
+    assert "fewer than 31" in note.text and "en (30), sw (30)" in note.text
     with pytest.raises(DataError, match="no analysis of 'de'"):
         result.of("de")
 

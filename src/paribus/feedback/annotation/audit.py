@@ -4,7 +4,7 @@ One call for any ratings at hand. What cannot be computed from them (no experts,
 in the notices instead of failing; what was taken out is counted. Source: arXiv 2309.16349 in full.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -15,7 +15,7 @@ from paribus.errors import DataError
 from paribus.feedback.annotation.aggregation import Outputs, aggregate, agreements
 from paribus.feedback.annotation.analysis import Analysis, AuditSettings, analyse
 from paribus.feedback.annotation.checks import PassRate, RaterCheck, clean, distractor_rates, rater_checks, untrusted
-from paribus.feedback.annotation.columns import RatingTable, expert_table, tables_of, with_languages
+from paribus.feedback.annotation.columns import Output, RatingTable, expert_table, tables_of, with_languages
 from paribus.feedback.annotation.halo import Halo, halo
 from paribus.feedback.annotation.notices import Notice
 from paribus.feedback.annotation.schema import EXPERT, PASSES, Pass
@@ -106,7 +106,7 @@ def audit(ratings: Sequence[Rating], experts: Sequence[Rating] = (), settings: A
         halo=halo(kept, **settings.drawing),
         distrusted=tuple(check for check in checks if check.reasons),
         analyses=_analyses(tables, expert, settings),
-        notices=tuple(_notices(crowd, tables, expert, rates)),
+        notices=tuple(_notices(crowd, tables, expert, rates, settings)),
     )
 
 
@@ -136,12 +136,17 @@ def _analyses(
 
 def _languages(outputs: Outputs, settings: AuditSettings) -> list[str]:
     """Languages to analyse on their own: where there are several, those of enough inputs."""
-    inputs: dict[str, set[str]] = {}
-    for key in outputs.keys:
-        inputs.setdefault(key.language, set()).add(key.cluster)
+    inputs = _inputs_by_language(outputs.keys)
     if len(inputs) < 2:
         return []
     return sorted(code for code, own in inputs.items() if code and len(own) >= settings.language_inputs)
+
+
+def _inputs_by_language(outputs: Iterable[Output]) -> dict[str, set[str]]:
+    inputs: dict[str, set[str]] = {}
+    for output in outputs:
+        inputs.setdefault(output.language, set()).add(output.cluster)
+    return inputs
 
 
 def _in_language(
@@ -162,6 +167,7 @@ def _notices(
     tables: Mapping[Pass, RatingTable],
     expert: RatingTable | None,
     rates: Sequence[PassRate],
+    settings: AuditSettings,
 ) -> list[Notice]:
     found = [Notice("missing-pass", name, _ABSENT[name]) for name in PASSES if name not in tables]
     if expert is None:
@@ -179,7 +185,7 @@ def _notices(
         if int(np.bincount(table.of).max()) == 1:
             text = f"Every output has one rating of the pass {name}: agreement is unknown, and errors are one opinion."
             found.append(Notice("single-rater", "agreement", text))
-    return [*found, *_empty_cells(tables)]
+    return [*found, *_empty_cells(tables), *_small_languages(tables, settings)]
 
 
 _ABSENT: dict[Pass, str] = {
@@ -199,6 +205,18 @@ def _empty_cells(tables: Mapping[Pass, RatingTable]) -> list[Notice]:
     some = ", ".join(empty[:4]) + (" ..." if len(empty) > 4 else "")
     text = f"{len(empty)} of {len(models) * len(preambles)} cells of model and preamble have no output ({some})."
     return [Notice("empty-cells", "design", f"{text} Means by model and by preamble mix the two.")]
+
+
+def _small_languages(tables: Mapping[Pass, RatingTable], settings: AuditSettings) -> list[Notice]:
+    """Languages that count in the whole only, if there are several."""
+    inputs = _inputs_by_language(output for table in tables.values() for output in table.outputs)
+    small = [
+        f"{code or 'not told'} ({len(own)})" for code, own in inputs.items() if len(own) < settings.language_inputs
+    ]
+    if not small or len(inputs) < 2:
+        return []
+    text = f"Languages with fewer than {settings.language_inputs} inputs have no analysis of their own: {', '.join(small)}."
+    return [Notice("small-languages", "languages", text)]
 
 
 def _plain(value: Any) -> Any:
