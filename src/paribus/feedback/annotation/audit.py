@@ -210,12 +210,11 @@ def _empty_cells(tables: Mapping[Pass, RatingTable]) -> list[Notice]:
 def _small_languages(tables: Mapping[Pass, RatingTable], settings: AuditSettings) -> list[Notice]:
     """Languages that count in the whole only, if there are several."""
     inputs = _inputs_by_language(output for table in tables.values() for output in table.outputs)
-    small = [
-        f"{code or 'not told'} ({len(own)})" for code, own in inputs.items() if len(own) < settings.language_inputs
-    ]
+    enough = settings.language_inputs
+    small = [f"{code or 'not told'} ({len(own)})" for code, own in sorted(inputs.items()) if len(own) < enough]
     if not small or len(inputs) < 2:
         return []
-    text = f"Languages with fewer than {settings.language_inputs} inputs have no analysis of their own: {', '.join(small)}."
+    text = f"Languages with fewer than {enough} inputs have no analysis of their own: {', '.join(small)}."
     return [Notice("small-languages", "languages", text)]
 
 
