@@ -8,6 +8,7 @@ Against a single baseline the fitted win probability is the weighted mean score,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -26,7 +27,6 @@ from paribus.evaluation.games import (
 from paribus.records import Verdict
 from paribus.statistics import Interval, cluster_weights, percentile_interval
 from paribus.statistics.arrays import generator, positive_count
-from paribus.statistics.clusters import CHUNK_CELLS
 from paribus.statistics.interval import Method
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ POINTS_PER_NAT = 400.0 / np.log(10.0)
 # A model that won (or lost) everything has no finite rating; ratings stop here, 2,606 points from the baseline.
 LIMIT_NATS = 15.0
 _LIMITS = (-LIMIT_NATS, LIMIT_NATS)
+# What a batch of refits holds at a time, in float64 cells: 4 MiB stay in a core's cache, 32 MiB ran half as fast.
+_BATCH_CELLS = 500_000
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,15 @@ class PairTotals:
     won: "csr_array"
     played: "csr_array"
     outcomes: NDArray[np.float64]
+
+    @cached_property
+    def sides(self) -> "tuple[csr_array, csr_array]":
+        """Two tables ``(pairs, models)`` with a one at the pair's first model, and at its second."""
+        from scipy.sparse import csr_array
+
+        rows = np.arange(len(self.first))
+        shape = (len(rows), len(self.models))
+        return tuple(csr_array((np.ones(len(rows)), (rows, side)), shape=shape) for side in (self.first, self.second))
 
 
 def win_chance(points: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -226,11 +237,7 @@ def _per_model(
     totals: PairTotals, to_first: NDArray[np.float64], to_second: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Sum values of pairs, ``(batch, pairs)``, over the pairs of each model: ``(batch, models)``."""
-    from scipy.sparse import csr_array
-
-    pairs, m = len(totals.first), len(totals.models)
-    ones, rows = np.ones(pairs), np.arange(pairs)
-    first, second = (csr_array((ones, (rows, side)), shape=(pairs, m)) for side in (totals.first, totals.second))
+    first, second = totals.sides
     return np.asarray(to_first @ first + to_second @ second, dtype=np.float64)
 
 
@@ -270,7 +277,7 @@ def _bootstrap(
 ) -> NDArray[np.float64]:
     """Refits, ``(resamples, models)`` in nats."""
     # Newton holds a matrix of the models and a few rows of pairs for every resample of a batch.
-    batch = max(1, CHUNK_CELLS // (len(totals.models) ** 2 + 8 * len(totals.first)))
+    batch = max(1, _BATCH_CELLS // (len(totals.models) ** 2 + 8 * len(totals.first)))
     draw = _question_draws if resample == "question" else _row_draws
     draws = []
     for won, played in draw(totals, resamples, batch, generator(rng)):
