@@ -74,6 +74,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "human-feedback",
         "What does a preference score measure, and which errors does assertive text hide?",
         "Human Feedback is not Gold Standard (arXiv 2309.16349)",
+        "paribus.studies.human_feedback",
     ),
     Entry(
         "structural-transfer",

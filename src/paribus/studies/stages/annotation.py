@@ -158,9 +158,7 @@ def _simulated(
 
     for number, request in enumerate(asked):
         for chosen, preamble in cells(config, number):
-            system = System(
-                chosen.name, chosen.error_rates, chosen.assertiveness, chosen.complexity, chosen.wordiness
-            )
+            system = System(chosen.name, chosen.error_rates, chosen.assertiveness, chosen.complexity, chosen.wordiness)
             (answer,) = system_answers(world, request, system, preamble, rng)
             yield _output(answer, f"{request.id}/{chosen.name}/{preamble}", chosen.name, preamble)
 
@@ -171,7 +169,8 @@ def _output(answer: "GradedAnswer", name: str, model: str, preamble: str) -> "Co
 
 
 def _served(config: OutputsConfig, asked: "Sequence[Request]", seed: int) -> "list[Completion]":
-    """Answers of served models, graded by the checker; failed requests are left out by the forms' own check."""
+    """Answers of served models, graded by the checker. Raises ``EngineError`` if any request failed."""
+    from paribus.errors import EngineError
     from paribus.feedback.annotation.preambles import prompts_by_model, restored
     from paribus.feedback.sampling import sample_completions
 
@@ -185,8 +184,12 @@ def _served(config: OutputsConfig, asked: "Sequence[Request]", seed: int) -> "li
     for system in config.systems:
         engine = served_engine(system.endpoint, system.name, system.api_key_variable)
         given = by_model[system.name]
-        found += restored(
-            sample_completions(engine, given, temperature=0.7, max_tokens=config.max_tokens, seed=seed)
+        found += restored(sample_completions(engine, given, temperature=0.7, max_tokens=config.max_tokens, seed=seed))
+    failed = [row for row in found if row.finish == "error"]
+    if failed:
+        raise EngineError(
+            f"{len(failed)} of {len(found)} requests to the systems failed, the first, of {failed[0].id!r}, because: "
+            f"{failed[0].meta.get('error')}; run again, those that were answered are kept."
         )
     known = {request.id: request for request in asked}
     return [_graded(known[row.prompt_id], row) for row in found]

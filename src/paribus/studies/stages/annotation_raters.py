@@ -49,7 +49,8 @@ class _RulesRater:
         seen = grade(self.prompts[parts["REQUEST"]], parts["RESPONSE"])
         asked = [name for name in _FLAG.findall(text) if name in SEVEN]
         noticed = self._noticed(seen, request.id)
-        found: dict[str, Any] = {name: name in self._flags(noticed, request.id) for name in asked}
+        flags = self._flags(noticed, request.id)
+        found: dict[str, Any] = {name: name in flags for name in asked}
         felt = noticed if asked else seen.errors
         return json.dumps(found | {name: self._score(name, seen, felt, request.id) for name in _SCORE.findall(text)})
 

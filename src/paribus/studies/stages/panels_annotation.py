@@ -1,0 +1,420 @@
+"""The stage that turns audits of ratings, and what was picked by them, into the charts and tables of a report."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paribus.lab import Panel, stage
+from paribus.studies.stages.annotation import PREAMBLES, SEVEN, read_feedback, read_outputs, read_prompts
+from paribus.studies.stages.annotation_measures import aggregated, with_truth
+from paribus.studies.stages.config import StageConfig
+from paribus.studies.stages.graded import READER, read_pairs
+from paribus.studies.stages.optimisation import QUALITIES
+from paribus.studies.stages.panels import pooled, summaries, write_panels
+
+if TYPE_CHECKING:
+    from paribus.feedback.annotation.audit import Audit
+    from paribus.feedback.annotation.regression import ErrorRegression
+    from paribus.statistics import Interval
+
+RESAMPLES = 500
+SHOWN = 2
+"""Sample inputs a language."""
+
+
+class AnnotationPanelsConfig(StageConfig):
+    """Who rates, what was planted, and the arms of picked answers by what they were picked by."""
+
+    seeds: tuple[int, ...]
+    conditions: tuple[str, ...]
+    planted: dict[str, float]
+    alpha: float
+    sizes: tuple[int, ...]
+    picked: dict[str, str]
+    reference: str
+
+
+@stage(version="1")
+def annotation_panels(
+    config: AnnotationPanelsConfig,
+    ratings: dict[str, Path],
+    experts: Path,
+    outputs: Path,
+    pairs: dict[str, Path],
+    examinations: dict[str, Path],
+    *,
+    out: Path,
+) -> None:
+    """Write ``panels.jsonl``. Ratings are the first seed's, by condition; pairs are keyed ``feedback@seed``,
+    examinations ``arm@seed``."""
+    charts = Charts(config, ratings, experts, outputs, pairs, examinations)
+    panels = [
+        charts.weights(),
+        charts.path(),
+        *charts.gaps(),
+        charts.by_assertiveness(),
+        charts.by_system(),
+        charts.systems(),
+        charts.picks(),
+        charts.labels(),
+        charts.found(),
+        charts.agreement(),
+        charts.checks(),
+        charts.samples(),
+    ]
+    write_panels(out, [panel for panel in panels if panel.rows])
+
+
+class Charts:
+    """Audits of the first seed's ratings by condition; picks of all seeds."""
+
+    def __init__(
+        self,
+        config: AnnotationPanelsConfig,
+        ratings: Mapping[str, Path],
+        experts: Path,
+        outputs: Path,
+        pairs: Mapping[str, Path],
+        examinations: Mapping[str, Path],
+    ) -> None:
+        self.config, self.ratings, self.experts, self.outputs = config, ratings, experts, outputs
+        self.pairs, self.examinations = pairs, examinations
+
+    @cached_property
+    def audits(self) -> "dict[str, Audit]":
+        """The audit of every condition, of all languages together."""
+        from paribus.feedback.annotation.analysis import AuditSettings
+        from paribus.feedback.annotation.audit import audit
+
+        settings = AuditSettings(
+            alpha=self.config.alpha,
+            reference=self.config.reference,
+            resamples=RESAMPLES,
+            language_inputs=10**9,
+        )
+        truth = read_feedback(self.experts)
+        return {name: audit(read_feedback(folder), truth, settings) for name, folder in self.ratings.items()}
+
+    @cached_property
+    def true_fits(self) -> "dict[str, ErrorRegression]":
+        """Quality by each condition's raters, regressed on experts' labels."""
+        from paribus.feedback.annotation.regression import regress
+
+        truth = aggregated(self.experts)
+        return {
+            name: regress(
+                with_truth(aggregated(folder), truth), errors=SEVEN, alpha=self.config.alpha, resamples=RESAMPLES
+            )
+            for name, folder in self.ratings.items()
+        }
+
+    # ---- What scores reflect ----------------------------------------------------------------------------------------
+
+    def weights(self) -> Panel:
+        """Weights found, on true labels and on the raters' own, beside those that were planted."""
+        rows = []
+        for condition, fit in self.true_fits.items():
+            (own,) = (row for row in self.audits[condition].of().regressions if row.target == "quality")
+            for words, found in (("true errors", fit), ("errors they label", own)):
+                rows += [
+                    {
+                        "label": row.error,
+                        "group": f"{condition}, {words}",
+                        **_interval(row.lasso),
+                        "reference": self.config.planted.get(row.error, 0.0),
+                    }
+                    for row in sorted(found.weights, key=lambda row: -self.config.planted.get(row.error, 0.0))
+                ]
+        return Panel(
+            id="weights",
+            kind="intervals",
+            title="What an error costs the score: found, and planted",
+            caption=(
+                "Lasso of quality (rated apart from errors) on errors, points of five. The line is the planted weight; "
+                "the Lasso draws all weights towards zero. On their own labels raters' blindness adds to it: an error "
+                "that is seldom noticed seems to cost little, or to cost what comes with it."
+            ),
+            rows=tuple(rows),
+            x_title="points of five",
+        )
+
+    def path(self) -> Panel:
+        """Weights over penalties."""
+        fit = next(iter(self.true_fits.values()))
+        rows: list[dict[str, Any]] = [
+            {"x": point.alpha, "y": weight, "series": error}
+            for point in fit.path
+            for error, weight in zip(fit.errors, point.weights, strict=True)
+        ]
+        rows.append({"x": fit.alpha, "y": None, "series": "used here", "role": "bound"})
+        return Panel(
+            id="path",
+            kind="lines",
+            title="Weights by penalty",
+            caption=f"Scores of {next(iter(self.true_fits))} on true errors.",
+            rows=tuple(rows),
+            x_title="penalty alpha",
+            y_title="points of five",
+            x_scale="log",
+        )
+
+    # ---- What assertive text hides ----------------------------------------------------------------------------------
+
+    def gaps(self) -> list[Panel]:
+        """Raters minus experts by preamble, a table each condition."""
+        return [
+            Panel(
+                id=f"gaps-{name}",
+                kind="heatmap",
+                title=f"Error rates, {name} minus experts, by preamble",
+                caption=(
+                    "Below zero: errors that are there and not reported. Outputs that count as refusals are left out "
+                    "on each side. First seed's raters."
+                ),
+                rows=tuple(
+                    {"x": row.group, "y": row.error, **_interval(row.difference)}
+                    for row in (found.of().gaps.rows if found.of().gaps else ())
+                ),
+                x_title="preamble",
+                y_title="error",
+            )
+            for name, found in self.audits.items()
+        ]
+
+    def by_assertiveness(self) -> Panel:
+        """Reported rates by perceived assertiveness, refusals left out."""
+        rows = [
+            {"x": int(group.group), "y": mean.estimate, **_ends(mean), "series": name, "facet": error}
+            for name, found in self.audits.items()
+            for group in found.of().answered_by_assertiveness
+            for error, mean in group.means.items()
+            if error in SEVEN and error != "refusal" and mean.estimate == mean.estimate
+        ]
+        return Panel(
+            id="rates",
+            kind="lines",
+            title="Errors reported, by perceived assertiveness",
+            caption="True rates do not depend on style. Refusals are left out; first seed's raters.",
+            rows=tuple(rows),
+            x_title="perceived assertiveness, 1 to 5",
+            y_title="share of outputs",
+        )
+
+    # ---- Whom scores favour -----------------------------------------------------------------------------------------
+
+    def by_system(self) -> Panel:
+        """Quality over perceived assertiveness, a line each system."""
+        from paribus.feedback.annotation.groups import group_means, rating_bins
+
+        rows = []
+        for name, folder in self.ratings.items():
+            outputs = aggregated(folder)
+            models = outputs.labels("model")
+            for model in dict.fromkeys(models.tolist()):
+                own = outputs.where(models == model)
+                bins = rating_bins(own.column("assertiveness"))
+                for group in group_means(own, bins, ["quality"], resamples=RESAMPLES):
+                    mean = group.means["quality"]
+                    rows.append(
+                        {"x": int(group.group), "y": mean.estimate, **_ends(mean)} | {"series": model, "facet": name}
+                    )
+        return Panel(
+            id="quality",
+            kind="lines",
+            title="Perceived quality over perceived assertiveness",
+            caption="Means of bins with intervals over inputs; a line for each system. Systems err alike.",
+            rows=tuple(rows),
+            x_title="perceived assertiveness, 1 to 5",
+            y_title="perceived quality, 1 to 5",
+        )
+
+    def systems(self) -> Panel:
+        """Systems by condition: means, slope, correlation, and differences at equal quality."""
+        rows = []
+        for name, found in self.audits.items():
+            analysis = found.of()
+            beside = {row.model: row for row in analysis.equal_quality}
+            for line in analysis.lines:
+                other = beside.get(line.model)
+                rows.append(
+                    {
+                        "raters": name,
+                        "system": line.model,
+                        "assertiveness": _shown(line.assertiveness),
+                        "quality": _shown(line.quality),
+                        "slope": _shown(line.slope),
+                        "r": _shown(line.r),
+                        f"more assertive than {self.config.reference} at equal quality": _shown(
+                            other.more_assertive if other else None
+                        ),
+                    }
+                )
+        return _table("systems", "Systems as raters see them", "First seed's raters; intervals over inputs.", rows)
+
+    # ---- Optimising -------------------------------------------------------------------------------------------------
+
+    def picks(self) -> Panel:
+        """What the best of n is like, as n grows."""
+        rows = [
+            {"x": n, "y": row.interval.estimate, **_ends(row.interval), "series": by, "facet": quality}
+            for by, arm in self.config.picked.items()
+            for quality in QUALITIES
+            for n in self.config.sizes
+            for row in summaries(
+                pooled(self.config.seeds, self.examinations, arm, [f"{quality}_best_of_{n}"]), by="nothing"
+            )
+        ]
+        return Panel(
+            id="best-of-n",
+            kind="lines",
+            title="Best of n by reward models of different feedback",
+            caption=(
+                "Assertiveness as planted (-2 to 2), true quality (0 to 1) and the share of answers with all parts "
+                "right, of the answer that is picked. Reward models differ in who labelled their pairs. All seeds."
+            ),
+            rows=tuple(rows),
+            x_title="answers to choose from",
+            y_title="value of the pick",
+            x_scale="log",
+        )
+
+    def labels(self) -> Panel:
+        """How often pairs of each kind of feedback are right, and how often assertiveness decides."""
+        truth = {row.id: row.meta for row in read_outputs(self.outputs)}
+        rows = []
+        for by in dict.fromkeys(key.partition("@")[0] for key in self.pairs):
+            folders = [self.pairs[f"{by}@{seed}"] for seed in self.config.seeds]
+            counts = [json.loads((folder / "pairs.json").read_text()) for folder in folders]
+            sides = [
+                (truth[row.meta["chosen_id"]], truth[row.meta["rejected_id"]])
+                for folder in folders
+                for row in read_pairs(folder, READER)
+            ]
+            rows.append(
+                {
+                    "feedback": by,
+                    "forms": sum(row["forms"] for row in counts),
+                    "pairs (no tie)": sum(row["pairs"] for row in counts),
+                    "preferred is better": _share(a["quality"] - b["quality"] for a, b in sides),
+                    "preferred is more assertive": _share(a["assertiveness"] - b["assertiveness"] for a, b in sides),
+                }
+            )
+        caption = "Shares of pairs that differ in it, all seeds."
+        return _table("labels", "What the pairs teach", caption, rows)
+
+    # ---- The raters themselves --------------------------------------------------------------------------------------
+
+    def found(self) -> Panel:
+        """Precision and recall of every error."""
+        rows = [
+            {
+                "raters": name,
+                "error": row.error,
+                "experts see": row.expert,
+                "raters see": row.crowd,
+                "precision": _shown(row.precision),
+                "recall": _shown(row.recall),
+            }
+            for name, found in self.audits.items()
+            for row in found.of().detection
+        ]
+        caption = "Raters see an error if more than half of their modes do. First seed's raters."
+        return _table("found", "How many errors raters find", caption, rows)
+
+    def agreement(self) -> Panel:
+        """AC1 and alpha on forms that were shown again."""
+        rows = [
+            {
+                "raters": name,
+                "question": row.question,
+                "outputs": row.items,
+                "ratings": row.ratings,
+                "AC1": _shown(row.ac1),
+                "alpha": _shown(row.alpha),
+            }
+            for name, found in self.audits.items()
+            for row in found.of().agreement
+        ]
+        caption = (
+            "Gwet's AC1 and Krippendorff's alpha on repeated forms. Where an error is rare alpha is low even if raters "
+            "agree on nearly all outputs. A model rates every output once, so it has none."
+        )
+        return _table("agreement", "How far raters agree", caption, rows)
+
+    def checks(self) -> Panel:
+        """What was taken out, and how distractors fared."""
+        rows = []
+        for name, found in self.audits.items():
+            rates = {row.pass_: row for row in found.distractors}
+            distrusted = [row.pass_ for row in found.distrusted]
+            for pool in found.pools:
+                rate = rates.get(pool.pass_)
+                rows.append(
+                    {
+                        "raters": name,
+                        "pass": pool.pass_,
+                        "ratings": pool.given,
+                        **{f"dropped: {reason}": count for reason, count in pool.dropped.items() if reason != "rater"},
+                        "distractors": pool.distractors,
+                        "counted": pool.counted,
+                        "distractor not above": _shown(rate.not_above if rate else None),
+                        "distrusted raters": distrusted.count(pool.pass_),
+                    }
+                )
+        caption = (
+            "Failed attention checks, second ratings and unreadable replies do not count. Distrusted raters fail "
+            "distractors or give one score to everything; they are named, and stay."
+        )
+        return _table("checks", "What was dropped, and who put a distractor above the genuine answer", caption, rows)
+
+    def samples(self) -> Panel:
+        """The first inputs of each language with all their outputs."""
+        by_prompt: dict[str, list[Any]] = {}
+        for row in read_outputs(self.outputs):
+            by_prompt.setdefault(row.prompt_id, []).append(row)
+        rows, counts = [], dict[str, int]()
+        for prompt in read_prompts(self.outputs):
+            counts[prompt.language] = counts.get(prompt.language, 0) + 1
+            if counts[prompt.language] > SHOWN:
+                continue
+            for answer in sorted(by_prompt[prompt.id], key=lambda row: PREAMBLES.index(row.meta["preamble"])):
+                errors = ", ".join(answer.meta["errors"]) or "none"
+                row = {"language": prompt.language, "prompt": prompt.text, "text": answer.text}
+                row |= {"arm": f"{answer.model}, {answer.meta['preamble']}", "correct": not answer.meta["errors"]}
+                rows.append(row | {"note": f"errors: {errors}"})
+        return Panel(
+            id="samples",
+            kind="samples",
+            title="What is rated",
+            caption="The first inputs of each language, not picked, with their outputs and what is wrong with them.",
+            rows=tuple(rows),
+        )
+
+
+def _share(differences: Iterable[float]) -> float:
+    """How often a difference is above zero where it is not zero."""
+    signs = [value > 0 for value in differences if value]
+    return round(sum(signs) / len(signs), 3) if signs else float("nan")
+
+
+def _table(name: str, title: str, caption: str, rows: list[dict[str, Any]]) -> Panel:
+    columns = tuple(rows[0]) if rows else ()
+    return Panel(id=name, kind="table", title=title, caption=caption, rows=tuple(rows), columns=columns)
+
+
+def _interval(found: "Interval") -> dict[str, float | None]:
+    return {"value": found.estimate, **_ends(found)}
+
+
+def _ends(found: "Interval") -> dict[str, float | None]:
+    known = found.low == found.low and found.high == found.high
+    return {"low": found.low, "high": found.high} if known else {"low": None, "high": None}
+
+
+def _shown(found: "Interval | None") -> str:
+    if found is None or found.estimate != found.estimate:
+        return "–"
+    known = found.low == found.low
+    return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]" if known else f"{found.estimate:.3f}"
