@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli_calls import call, sentence
 
-from paribus.records import Completion, Verdict, write_records
+from paribus.records import Completion, Prompt, Verdict, read_records, write_records
 
 LADDER = {"good": 1250.0, "fair": 1000.0, "poor": 750.0}
 
@@ -193,3 +193,30 @@ def test_arena_hard_files_are_ranked_with_their_official_scores(tmp_path: Path) 
     assert official["strong"]["high"] - official["strong"]["low"] < ours["strong"]["high"] - ours["strong"]["low"]
     rates = call("winrate", tmp_path, "--format", "arena-hard", "--model", "strong", "--resamples", 200)
     assert rates.exit_code == 0 and "strong against gpt-4-0314" in rates.stdout
+
+
+def test_options_of_another_format_are_refused(ladder: Path, tmp_path: Path) -> None:
+    refused = sentence(call("winrate", ladder, "--baseline", "fair", "--gamed", tmp_path / "g.csv"))
+    assert "--gamed cannot be used with --format paribus" in refused
+    refused = sentence(call("winrate", tmp_path, "--format", "alpaca-eval", "--model", "m", "--languages", "de"))
+    assert "--model, --languages cannot be used with --format alpaca-eval" in refused
+    refused = sentence(call("rank", tmp_path, "--format", "arena-hard", "--languages", "de"))
+    assert "--languages cannot be used with --format arena-hard" in refused
+    assert "--category cannot be used" in sentence(call("rank", ladder, "--category", "math"))
+
+
+def test_m_arena_hard_becomes_a_file_of_prompts(tmp_path: Path) -> None:
+    for code, text in {"en": "Write a loop", "de": "Schreibe eine Schleife"}.items():
+        (tmp_path / "set" / code).mkdir(parents=True)
+        row = {"question_id": "q0", "cluster": "Loops", "category": "c", "prompt": text}
+        (tmp_path / "set" / code / "test.jsonl").write_text(json.dumps(row) + "\n")
+    out = tmp_path / "prompts.jsonl"
+    done = call("m-arena-hard", tmp_path / "set", "--out", out)
+    assert done.exit_code == 0, done.output
+    rows = list(read_records(out, Prompt))
+    assert [(row.id, row.language, row.meta["question_id"]) for row in rows] == [
+        ("q0/de", "de", "q0"),
+        ("q0/en", "en", "q0"),
+    ]
+    assert "1 questions in 2 languages" in done.stderr
+    assert "has no sw" in sentence(call("m-arena-hard", tmp_path / "set", "--languages", "sw", "--out", out))

@@ -12,6 +12,7 @@ from paribus.cli import (
     parts_judging,
     parts_merging,
     parts_pretraining,
+    parts_prompt_sets,
     parts_ranking,
     parts_reward_evaluation,
     parts_training,
@@ -35,6 +36,7 @@ COMMANDS: tuple[tuple[Any, str], ...] = (
     (parts_agreement.agree, "How far several judges agree, from their verdicts."),
     (parts_winrate.winrate, "Win rates by language, from verdicts."),
     (parts_ranking.rank, "Rank many models, from verdicts."),
+    (parts_prompt_sets.m_arena_hard, "Write m-ArenaHard as prompts."),
 )
 
 

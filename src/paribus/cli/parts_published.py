@@ -31,6 +31,15 @@ SAME = 1e-6
 """Percent points within which a number counts as the published one: boards round to eight digits and more."""
 
 
+def refuse_foreign(form: str, options: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for an option that was given and says nothing about files of this ``form``."""
+    from paribus.errors import ConfigError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise ConfigError(f"{', '.join(given)} cannot be used with --format {form}; leave it out.")
+
+
 def read_verdicts(
     sources: Sequence[str], form: str, reading: Reading, judge: str | None, category: str | None, baseline: str | None
 ) -> "list[Verdict]":
@@ -39,8 +48,10 @@ def read_verdicts(
     from paribus.evaluation.arena_hard import judgment_files, read_judgments
 
     if form == "arena-hard":
+        refuse_foreign(form, {"languages": reading.languages})
         files = [file for source in sources for file in judgment_files(Path(source), judge)]
         return read_judgments(files, baseline=baseline, category=category)
+    refuse_foreign(form, {"category": category})
     rows = [row for source in sources for row in reading.verdicts(source)]
     kept = [row for row in rows if judge in (None, row.judge)]
     if not kept:

@@ -96,13 +96,15 @@ def winrate(
     Models that share a letter are not told apart by their differences on the same questions (Holm over all pairs).
     """
     resampling = {"resamples": resamples, "level": level, "rng": seed}
-    if form == "alpaca-eval":
-        from paribus.cli.parts_published import alpaca_eval
+    from paribus.cli.parts_published import alpaca_eval, read_verdicts, refuse_foreign
 
+    if form == "alpaca-eval":
+        verdict_options = {"model": model, "baseline": baseline, "answers": answers, "category": category}
+        refuse_foreign(form, verdict_options | {"languages": languages})
         found = alpaca_eval(verdicts, leaderboard, judge, gamed, length_control, resampling)
         _write(out, verdicts, found)
         return
-    from paribus.cli.parts_published import read_verdicts
+    refuse_foreign(form, {"leaderboard": leaderboard, "length_control": length_control, "gamed": gamed})
     from paribus.evaluation.winrate import win_rate_table
 
     reading = Reading(out or Path(verdicts[0]), languages, on_bad_row=on_bad_row)
