@@ -184,12 +184,14 @@ def train(model: Path, *words: object) -> Any:
 
 def test_a_reward_model_reads_critiques(shelf: Path, tmp_path: Path) -> None:
     model = model_folder(tmp_path / "base")
-    notes = written(tmp_path, pairs(12), lambda text: f"this is {text}")
+    notes = tmp_path / "c.jsonl"
+    with serving(reviewer) as server:
+        assert critique(server.url, notes, shelf / "pairs.jsonl").exit_code == 0
     done = train(model, shelf / "pairs.jsonl", "--critiques", notes, "--length", 128, "--out", tmp_path / "rm")
     assert done.exit_code == 0, done.stderr
     told = json.loads((tmp_path / "rm" / "run.json").read_text())
     found = told["inputs"]["data"]["critiques"]
-    assert (found["critic"], found["missing"], found["cut"]) == ("c", 0, 0)
+    assert (found["critic"], found["missing"], found["cut"]) == ("served", 0, 0)
     assert told["options"]["reads"] == "both"
     plain = train(model, shelf / "pairs.jsonl", "--length", 128, "--out", tmp_path / "plain")
     assert plain.exit_code == 0, plain.stderr
