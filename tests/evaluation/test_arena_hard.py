@@ -129,6 +129,17 @@ def test_both_versions_mean_the_same_games(tmp_path: Path) -> None:
     assert bradley_terry(new, BASE, resamples=10).models == (BASE, "m")
 
 
+def test_the_old_board_published_anew_is_the_old_board(tmp_path: Path) -> None:
+    old = v01("m", 0, "A=B", "A>B")
+    new = {"uid": "q0", "category": "arena-hard-v0.1", "baseline": BASE} | {
+        k: old[k] for k in ("judge", "model", "games")
+    }
+    first, second = (read_judgments([write(tmp_path / f"{i}.jsonl", [row])]) for i, row in enumerate((old, new)))
+    assert [(v.b, v.order, v.label, v.raw) for v in first] == [(v.b, v.order, v.label, v.raw) for v in second]
+    with pytest.raises(DataError, match=r"1\.jsonl:1: 'gpt-4-1106-preview' has judged 'm' on 'q0' before"):
+        read_judgments([tmp_path / "0.jsonl", tmp_path / "1.jsonl"])
+
+
 def test_backwards_and_unknown_labels(tmp_path: Path) -> None:
     pairs = [("A<B", "A<<B"), ("B=A", "B<A"), ("A=>B", "B<<A")]
     old = read_judgments([write(tmp_path / "a.jsonl", [v01("m", i, *pair) for i, pair in enumerate(pairs)])])

@@ -2,8 +2,9 @@
 
 A judgment row holds the two games of one model on one question; the baseline's answer comes first in game 1 and second
 in game 2, and a score such as ``"A>>B"`` speaks of the places. v0.1 rows name the question ``question_id`` and do not
-name the baseline (``gpt-4-0314``); v2.0 rows have ``uid``, ``category`` and, lately, ``baseline``. As in the published
-code a score that is none of the known labels counts as unreadable; v2.0 also knows backward labels (``"A<B"``).
+name the baseline (``gpt-4-0314``); v2.0 rows have ``uid``, ``category`` and, lately, ``baseline``, and so do v0.1's
+since they were published anew, in the category ``arena-hard-v0.1``. As in the published code a score that is none of
+the known labels counts as unreadable; v2.0 also knows backward labels (``"A<B"``).
 
 ``official_scores`` repeats the published intervals, labelled as such: both versions resample *rows*, taking the two
 games of a question and the three copies of a strong verdict for independent, which makes intervals about half as wide
@@ -102,13 +103,23 @@ def read_judgments(
         language: of the prompts. category: keep the rows of one category of v2.0, such as ``"hard_prompt"``.
 
     Raises:
-        DataError: a line that does not fit (file, line and field are named), or no row.
+        DataError: a line that does not fit (file, line and field are named), a model judged twice on a question, or
+            no row.
     """
     verdicts: list[Verdict] = []
+    seen: set[tuple[str, str, str]] = set()
     for path in paths:
         for row, where in _lines(path):
-            if category is None or row.get("category") == category:
-                verdicts += _verdicts(row, where, baseline, language)
+            if category is not None and row.get("category") != category:
+                continue
+            games = _verdicts(row, where, baseline, language)
+            key = (games[0].a, games[0].judge, games[0].prompt_id)
+            if key in seen:
+                raise DataError(
+                    f"{where}: {key[1]!r} has judged {key[0]!r} on {key[2]!r} before; keep one of the rows."
+                )
+            seen.add(key)
+            verdicts += games
     if not verdicts:
         raise DataError(
             f"There are no judgments{f' in the category {category!r}' if category else ''}; check the files."
