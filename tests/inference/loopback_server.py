@@ -15,7 +15,8 @@ from typing import Any
 @dataclass
 class Answer:
     """What goes over the wire. ``body`` is JSON unless bytes; ``after`` runs before it is sent; ``cut`` resets the
-    connection instead; ``missing`` announces so many bytes more than are sent."""
+    connection instead; ``missing`` announces so many bytes more than are sent; ``last`` closes behind the answer,
+    without having said so."""
 
     body: Any = None
     status: int = 200
@@ -23,6 +24,7 @@ class Answer:
     after: Callable[[], object] | None = None
     cut: bool = False
     missing: int = 0
+    last: bool = False
 
 
 def completion(text: str, *, finish: str | None = "stop", prompt_tokens: int = 10, tokens: int | None = None) -> Answer:
@@ -37,7 +39,8 @@ def echo(body: dict[str, Any]) -> Answer:
 
 
 class LoopbackServer:
-    """``rule(body)`` answers; ``faults`` are used up first. ``bodies``, ``paths`` and ``headers`` keep what came."""
+    """``rule(body)`` answers; ``faults`` are used up first. ``bodies``, ``paths`` and ``headers`` keep what came,
+    ``connections`` counts those that were opened."""
 
     def __init__(self) -> None:
         self.rule: Callable[[dict[str, Any]], Answer] = echo
@@ -45,6 +48,7 @@ class LoopbackServer:
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.connections = 0
         self.lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
@@ -72,11 +76,20 @@ class LoopbackServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                with server.lock:
+                    server.connections += 1
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 answer = server._take(self.path, dict(self.headers), body)
                 if answer.after is not None:
                     answer.after()
+                self.close_connection = answer.cut or bool(answer.missing) or answer.last
                 if answer.cut:  # a linger of zero turns the close into a reset
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()

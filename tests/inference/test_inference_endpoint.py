@@ -63,6 +63,7 @@ def test_what_is_sent(server, make, ask):
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert got.model_dump() == {
         "request_id": "a", "text": "you said: hi", "tokens": 3, "finish": "stop", "logprob": None, "error": None,
+        "failure": None,
     }  # fmt: skip
     assert isinstance(engine, Engine)
     assert engine.name == "m"

@@ -1,5 +1,6 @@
 """What the endpoint's HTTP client reads from addresses, headers and error bodies."""
 
+import socket
 import time
 from email.message import Message as Headers
 from email.utils import formatdate
@@ -63,5 +64,5 @@ def test_a_body_that_drips_ends_at_the_deadline():
         def read1(self, size):
             return b"x"
 
-    with pytest.raises(TimeoutError):
-        read_until(Dripping(), time.monotonic() + 0.01)
+    with socket.socket() as sock, pytest.raises(TimeoutError):
+        read_until(Dripping(), sock, time.monotonic() + 0.01)

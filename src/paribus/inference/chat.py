@@ -34,6 +34,13 @@ class Chat:
         ids = dict(zip(texts, self._encode(list(texts.values())), strict=True))
         return [ids[messages] for messages in conversations]
 
+    def plain_texts(self, conversations: Sequence[tuple[Message, ...]]) -> list[str]:
+        """The same prompts as text, without the first token where the tokenizer adds it to a text by itself."""
+        first = self.tokenizer.bos_token or ""
+        adds = bool(first) and self.tokenizer("a")["input_ids"][:1] == [self.tokenizer.bos_token_id]
+        texts = [self._render(turns(messages), open_turn=True) for messages in conversations]
+        return [text.removeprefix(first) if adds else text for text in texts]
+
     def completions(self, requests: Sequence[ScoreRequest]) -> list[tuple[list[int], list[int]]]:
         """(prompt ids, completion ids) of each request; the completion ends with the template's end of turn.
 

@@ -1,35 +1,39 @@
-"""Any OpenAI-compatible server as an ``Engine``: chat completions, and log-probabilities where the server echoes them.
+"""Any OpenAI-compatible server as an ``Engine``: chat or text completions, and log-probabilities where it offers them.
 
-Requests go out side by side and answers come back in the order asked. What arrived is kept in a cache keyed by the full
-request (address, model, messages, sampling settings, seed), so a killed call resumes item by item. A request that
-failed after its retries is a ``Reply`` with ``finish="error"``, never cached; a wrong key, an unknown model, an empty
-account, a reached price cap or a server that is gone end the call with ``EngineError``.
+Requests go out side by side (from threads, over kept connections: ``endpoint_connections`` says why) and answers come
+back in the order asked. What arrived is kept in a cache keyed by the full request (address, model, messages, sampling
+settings, seed), so a killed call resumes item by item. A request that failed after its retries is a ``Reply`` with
+``finish="error"``, never cached; a wrong key, an unknown model, an empty account, a reached price cap or a server that
+is gone end the call with ``EngineError``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from paribus.errors import ConfigError, EngineError
+from paribus.inference.endpoint_answers import Reader
 from paribus.inference.endpoint_calls import Call, Dispatcher
 from paribus.inference.endpoint_http import CallError, JsonClient
-from paribus.inference.endpoint_limits import Meter, Pace, Prices, Usage
+from paribus.inference.endpoint_limits import Estimate, Meter, Pace, Prices, Usage
 from paribus.inference.engine import GenerationRequest, Reply, Score, ScoreRequest, check_distinct
 from paribus.inference.request_cache import Answer, RequestCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from paribus.inference.chat import Chat
+
 TEMPLATE_TOKENS = 32  # the most that a chat template is taken to add to a turn, when the cost of a request is bounded
-FINISHES = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length"}
 
 
 class EndpointEngine:
@@ -45,7 +49,14 @@ class EndpointEngine:
             messages, ``TEMPLATE_TOKENS`` a turn, and all of ``max_tokens``.
         timeout: seconds for one attempt; ``retries`` further ones follow a 429, a 5xx, a timeout, a broken connection
             or body, with growing waits (or what Retry-After says).
-        tokenizer: the served model's, for ``logprobs``: its chat template says which tokens are the completion.
+        api: ``"chat"``, or ``"completions"``: the prompt is then rendered here by the tokenizer's chat template, for
+            servers and models that have no chat of their own.
+        token_prompts: send ``"completions"`` prompts as token ids, just what a local engine reads; False sends text,
+            for servers that take no ids.
+        reply_logprobs: ask for the log-probabilities of generated tokens too; ``Reply.logprob`` is their sum, or None
+            where the server does not list one for each token.
+        tokenizer: the served model's, for ``logprobs`` and ``api="completions"``: its chat template says which tokens
+            are the prompt and which the completion.
         fields: the server's names for ``max_tokens``, ``temperature``, ``top_p`` and ``seed`` where they differ, None
             for those it does not take, as in ``{"max_tokens": "max_completion_tokens", "seed": None}``.
         extra: further fields of every request body.
@@ -68,6 +79,9 @@ class EndpointEngine:
         price_cap: float | None = None,
         timeout: float = 120.0,
         retries: int = 5,
+        api: Literal["chat", "completions"] = "chat",
+        token_prompts: bool = True,
+        reply_logprobs: bool = False,
         tokenizer: PreTrainedTokenizerBase | None = None,
         fields: Mapping[str, str | None] | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -81,9 +95,14 @@ class EndpointEngine:
             raise ConfigError(f"The model to ask at {base_url!r} has no name; pass the name that the server lists.")
         if price_cap is not None and prices is None:
             raise ConfigError(f"A price_cap of {price_cap:g} needs prices=Prices(...) a million tokens to count with.")
+        if api not in ("chat", "completions"):
+            raise ConfigError(f"The endpoint's api is {api!r}; use 'chat' or 'completions'.")
         self.model, self.name, self.tokenizer, self.progress = model, name or model, tokenizer, progress
+        self.api, self.token_prompts, self.reply_logprobs = api, token_prompts, reply_logprobs
         self.cache, self.fields, self.extra = cache, dict(fields or {}), dict(extra or {})
         self._client = JsonClient(base_url, api_key_variable=api_key_variable, timeout=timeout)
+        self._reader = Reader(self._client.base_url, self._client.masked, logprobs=reply_logprobs)
+        self._prices = prices
         self._meter = Meter(prices or Prices(0.0, 0.0), price_cap)
         self._dispatcher = Dispatcher(
             self._client,
@@ -103,10 +122,17 @@ class EndpointEngine:
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Reply]:
         """One reply for each request, in their order; requests that are equal but for a greedy one's id are sent
         once."""
-        check_distinct(request.id for request in requests)
-        calls = [self._chat_call(request) for request in requests]
-        answers = self._answers(calls)
-        return [reply(request.id, answers[call.key]) for request, call in zip(requests, calls, strict=True)]
+        return self._generate(requests, threading.Event())
+
+    async def agenerate(self, requests: Sequence[GenerationRequest]) -> list[Reply]:
+        """``generate`` for code inside an event loop, which goes on meanwhile. Cancelling it sends no further request;
+        answers under way are still kept in the cache."""
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self._generate, requests, stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
 
     def logprobs(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Summed log-probability of each completion, from ``/completions`` with ``echo``.
@@ -115,15 +141,8 @@ class EndpointEngine:
         and for any request that failed: a score has no room for a failure. Those that arrived are cached.
         """
         check_distinct(request.id for request in requests)
-        if self.tokenizer is None:
-            raise EngineError(
-                f"Log-probabilities from {self.name} need the served model's tokenizer, whose chat template says which "
-                "tokens are the completion; pass tokenizer=... when making the engine."
-            )
-        from paribus.inference.chat import Chat
-
-        calls = [self._score_call(*pair) for pair in Chat(self.tokenizer).completions(requests)]
-        answers = self._answers(calls)
+        calls = [self._score_call(*pair) for pair in self._chat("Log-probabilities").completions(requests)]
+        answers = self._answers(calls, threading.Event())
         scores = []
         for request, call in zip(requests, calls, strict=True):
             answer = answers[call.key]
@@ -132,7 +151,44 @@ class EndpointEngine:
             scores.append(Score(request_id=request.id, **answer))
         return scores
 
-    def _answers(self, calls: Sequence[Call]) -> dict[str, Answer | CallError]:
+    def estimate(self, requests: Sequence[GenerationRequest]) -> Estimate:
+        """What ``generate`` would send and at most cost now; nothing is sent, and no file is made."""
+        calls = {call.key: call for call in self._generation_calls(requests)}
+        kept: dict[str, Answer] = {}
+        if self.cache is not None and Path(self.cache).exists():
+            with RequestCache(self.cache) as cache:
+                kept = cache.find(calls)
+        sent = [call for key, call in calls.items() if key not in kept]
+        read, written = sum(call.most_in for call in sent), sum(call.most_out for call in sent)
+        price = None if self._prices is None else self._prices.of(read, written)
+        return Estimate(len(requests), len(sent), len(kept), read, written, price)
+
+    def _generate(self, requests: Sequence[GenerationRequest], stop: threading.Event) -> list[Reply]:
+        calls = self._generation_calls(requests)
+        answers = self._answers(calls, stop)
+        return [reply(request.id, answers[call.key]) for request, call in zip(requests, calls, strict=True)]
+
+    def _generation_calls(self, requests: Sequence[GenerationRequest]) -> list[Call]:
+        check_distinct(request.id for request in requests)
+        if self.api == "chat":
+            return [self._chat_call(request) for request in requests]
+        chat = self._chat("Text completions")
+        conversations = [request.messages for request in requests]
+        ids = chat.prompts(conversations)
+        prompts: Sequence[list[int] | str] = ids if self.token_prompts else chat.plain_texts(conversations)
+        return [self._text_call(*row) for row in zip(requests, prompts, map(len, ids), strict=True)]
+
+    def _chat(self, purpose: str) -> Chat:
+        if self.tokenizer is None:
+            raise EngineError(
+                f"{purpose} from {self.name} need the served model's tokenizer, whose chat template says which "
+                "tokens are the prompt; pass tokenizer=... when making the engine."
+            )
+        from paribus.inference.chat import Chat
+
+        return Chat(self.tokenizer)
+
+    def _answers(self, calls: Sequence[Call], stop: threading.Event) -> dict[str, Answer | CallError]:
         """Answer or failure of each call by key: from the cache, or sent."""
         asked = Counter(call.key for call in calls)
         with ExitStack() as stack:
@@ -154,15 +210,31 @@ class EndpointEngine:
                 if self.progress is not None:
                     self.progress(done, len(calls))
 
-            return known | self._dispatcher.run(list(missing.values()), keep, ended)
+            return known | self._dispatcher.run(list(missing.values()), keep, ended, stop)
 
     def _chat_call(self, request: GenerationRequest) -> Call:
+        turns = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+        asked = {"messages": turns, **({"logprobs": True} if self.reply_logprobs else {})}
+        most_in = sum(len(turn.content.encode()) + TEMPLATE_TOKENS for turn in request.messages) + TEMPLATE_TOKENS
+        return self._written_call("chat/completions", asked, request, most_in, self._reader.chat)
+
+    def _text_call(self, request: GenerationRequest, prompt: list[int] | str, most_in: int) -> Call:
+        asked = {"prompt": prompt, **({"logprobs": 1} if self.reply_logprobs else {})}
+        # One more than the ids: a server may put its own first token before a text.
+        return self._written_call("completions", asked, request, most_in + 1, self._reader.completion)
+
+    def _written_call(
+        self,
+        path: str,
+        asked: dict[str, Any],
+        request: GenerationRequest,
+        most_in: int,
+        parse: Callable[[Any], Answer],
+    ) -> Call:
         seed = request_seed(request)
         settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
-        turns = [{"role": turn.role, "content": turn.content} for turn in request.messages]
-        body = {"model": self.model, "messages": turns, **self._named({**settings, "seed": seed}), **self.extra}
-        most_in = sum(len(turn.content.encode()) + TEMPLATE_TOKENS for turn in request.messages) + TEMPLATE_TOKENS
-        return self._call("chat/completions", body, seed, most_in, request.max_tokens, self._read_chat)
+        body = {"model": self.model, **asked, **self._named({**settings, "seed": seed}), **self.extra}
+        return self._call(path, body, seed, most_in, request.max_tokens, parse)
 
     def _score_call(self, prompt: list[int], completion: list[int]) -> Call:
         # One new token is asked for and left out: not every server takes max_tokens 0.
@@ -170,7 +242,7 @@ class EndpointEngine:
         body = {"model": self.model, "prompt": prompt + completion, "echo": True, "logprobs": 1, **settings}
         first, end = len(prompt), len(prompt) + len(completion)
         return self._call(
-            "completions", {**body, **self.extra}, 0, end, 1, lambda got: self._read_score(got, first, end)
+            "completions", {**body, **self.extra}, 0, end, 1, lambda got: self._reader.score(got, first, end)
         )
 
     def _call(
@@ -184,50 +256,12 @@ class EndpointEngine:
         names = {ours: self.fields.get(ours, ours) for ours in settings}
         return {theirs: settings[ours] for ours, theirs in names.items() if theirs is not None}
 
-    def _read_chat(self, response: Any) -> Answer:
-        try:
-            choice = response["choices"][0]
-            message, finish, tokens = choice["message"], choice["finish_reason"], response["usage"]["completion_tokens"]
-            said = message.get("content")
-            text = said if said is not None else message.get("refusal") or ""
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise CallError(f"the answer has no {self._missing(response)}: {self._shown(response)}") from None
-        if finish not in FINISHES or not isinstance(text, str) or not isinstance(tokens, int):
-            raise CallError(f"the answer ended with finish_reason {finish!r} and cannot be used: {self._shown(choice)}")
-        return {"text": whole_characters(self._client.masked(text)), "tokens": tokens, "finish": FINISHES[finish]}
-
-    def _read_score(self, response: Any, first: int, end: int) -> Answer:
-        try:
-            values = response["choices"][0]["logprobs"]["token_logprobs"][first:end]
-        except (KeyError, IndexError, TypeError):
-            values = []
-        if len(values) < end - first or not all(isinstance(value, (int, float)) for value in values):
-            raise CallError(
-                f"the server {self._client.base_url} does not echo log-probabilities of the prompt (it ignored echo "
-                "and logprobs); score with a local engine, or a server that does (vLLM's /completions)",
-                fatal=True,
-            )
-        return {"logprob": math.fsum(values), "tokens": end - first}
-
-    def _missing(self, response: Any) -> str:
-        if not isinstance(response, dict) or not response.get("choices"):
-            return "choices"
-        return "message with a finish_reason" if response.get("usage") else "usage, from which tokens are counted"
-
-    def _shown(self, response: Any) -> str:
-        return self._client.masked(json.dumps(response, ensure_ascii=False))[:300]
-
 
 def reply(request_id: str, answer: Answer | CallError) -> Reply:
     """The answer, or the failure, as a reply to a request."""
     if isinstance(answer, CallError):
-        return Reply(request_id=request_id, text="", tokens=0, finish="error", error=str(answer))
+        return Reply(request_id=request_id, text="", tokens=0, finish="error", error=str(answer), failure=answer.kind)
     return Reply(request_id=request_id, **answer)
-
-
-def whole_characters(text: str) -> str:
-    """Half a surrogate pair (an emoji cut by ``max_tokens``) replaced, since no UTF-8 file can hold it."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def request_seed(request: GenerationRequest) -> int:

@@ -53,18 +53,23 @@ class Dispatcher:
         self.concurrency, self.retries, self.sleep = concurrency, retries, sleep
 
     def run(
-        self, calls: Sequence[Call], keep: Callable[[Call, Answer], None], done: Callable[[Call], None]
+        self,
+        calls: Sequence[Call],
+        keep: Callable[[Call, Answer], None],
+        done: Callable[[Call], None],
+        stop: threading.Event,
     ) -> dict[str, Answer | CallError]:
         """Answer or failure by key. ``keep`` is called in a worker thread as soon as an answer is there, ``done`` in
-        this thread. Raises ``EngineError`` if going on is pointless; calls under way are waited for and kept then, as
-        they are after Ctrl-C."""
-        stop = threading.Event()
+        this thread. Raises ``EngineError`` if going on is pointless or another thread set ``stop``; calls under way are
+        waited for and kept then, as they are after Ctrl-C."""
         results: dict[str, Answer | CallError] = {}
         lost = 0
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
             futures: dict[Future[Answer], Call] = {pool.submit(self._answer, call, keep, stop): call for call in calls}
             for future in as_completed(futures):
+                if stop.is_set():
+                    raise EngineError(f"Stopped with {len(results)} of {len(calls)} requests to the server done.")
                 call, error = futures[future], future.exception()
                 if error is not None and not isinstance(error, CallError):
                     raise error
@@ -76,6 +81,7 @@ class Dispatcher:
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            self.client.connections.close()
         return results
 
     def _answer(self, call: Call, keep: Callable[[Call, Answer], None], stop: threading.Event) -> Answer:
@@ -83,12 +89,12 @@ class Dispatcher:
             try:
                 answer = self._attempt(call, stop)
             except CallError as error:
+                self.meter.add(fault=error.kind)
                 if attempt == self.retries or not error.retry:
                     raise
                 if error.wait is not None and error.wait > LONGEST_ASKED:
-                    raise CallError(
-                        f"{error}; it asks to wait {error.wait:.0f} seconds, more than {LONGEST_ASKED:.0f}", retry=True
-                    ) from None
+                    message = f"{error}; it asks to wait {error.wait:.0f} seconds, more than {LONGEST_ASKED:.0f}"
+                    raise CallError(message, error.kind, retry=True) from None
                 self._rest(waiting(call.key, attempt, error.wait), stop)
                 self.meter.add(retries=1)
             else:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import time
 from email.message import Message as Headers
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from paribus.errors import EngineError
+from paribus.inference.endpoint_connections import Connections
+from paribus.inference.engine import Failure
 
 RETRIED = frozenset({408, 409, 425, 429})  # and every 5xx
 FATAL = frozenset({401, 402, 404})  # wrong key, no credit, no such model or path: every further request ends the same
@@ -23,53 +24,91 @@ PLACEHOLDER = 8  # shorter keys ("EMPTY" for servers that want none) are no secr
 
 
 class CallError(Exception):
-    """An attempt that failed.
+    """An attempt that failed; ``kind`` says to a program why, None where no request failed (a cap, a stopped run).
 
     ``retry``: again could help, after ``wait`` seconds if the server said so. ``fatal``: other requests would fail the
     same way. ``sent``: the server may have worked (and charged) for it.
     """
 
     def __init__(
-        self, message: str, *, retry: bool = False, wait: float | None = None, fatal: bool = False, sent: bool = False
+        self,
+        message: str,
+        kind: Failure | None = None,
+        *,
+        retry: bool = False,
+        wait: float | None = None,
+        fatal: bool = False,
+        sent: bool = False,
     ) -> None:
         super().__init__(message)
-        self.retry, self.wait, self.fatal, self.sent = retry, wait, fatal, sent
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would carry the key to another address."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
+        self.kind, self.retry, self.wait, self.fatal, self.sent = kind, retry, wait, fatal, sent
 
 
 class JsonClient:
-    """POSTs JSON below ``base_url``. The key is read from its variable for each request and kept nowhere."""
+    """POSTs JSON below ``base_url``. The key is read from its variable for each request and kept nowhere.
+
+    Redirects are not followed: one would carry the key to another address.
+    """
 
     def __init__(self, base_url: str, *, api_key_variable: str, timeout: float) -> None:
         self.base_url, self.key_variable, self.timeout = checked_url(base_url), api_key_variable, timeout
-        self._opener = build_opener(_NoRedirect)  # proxies of the environment are used
+        self.connections = Connections(self.base_url)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The parsed JSON of the answer; ``CallError`` for anything else. ``timeout`` bounds the whole exchange."""
-        request = Request(f"{self.base_url}/{path}", data=json.dumps(body).encode(), headers=self._headers())
+        payload, headers = json.dumps(body).encode(), self._headers()
         deadline = time.monotonic() + self.timeout
+        connection = self._connected()
         try:
-            with self._opener.open(request, timeout=self.timeout) as response:
-                return self._parsed(response, read_until(response, deadline))
-        except HTTPError as error:
-            raise self._refused(error, path) from None
-        except URLError as error:
-            broken = isinstance(error.reason, ssl.SSLCertVerificationError)
-            message = f"{self.base_url} could not be reached: {error.reason}"
-            raise CallError(self.masked(message), retry=not broken, fatal=broken) from None
+            response, content = self._exchange(connection, path, payload, headers, deadline)
         except TimeoutError:
-            raise CallError(
-                f"{self.base_url} gave no full answer within {self.timeout:g} seconds", retry=True, sent=True
-            ) from None
+            raise self._late(sent=True) from None
         except (OSError, HTTPException) as error:
             message = f"the connection to {self.base_url} broke: {type(error).__name__} {error}"
-            raise CallError(self.masked(message), retry=True, sent=True) from None
+            raise CallError(self.masked(message), "connection", retry=True, sent=True) from None
+        if not 200 <= response.status < 300:
+            raise self._refused(response, content, path)
+        return self._parsed(response, content)
+
+    def _connected(self) -> HTTPConnection:
+        try:
+            return self.connections.take(self.timeout)
+        except TimeoutError:
+            raise self._late(sent=False) from None
+        except (OSError, HTTPException) as error:
+            broken = isinstance(error, ssl.SSLCertVerificationError)  # no further attempt would end otherwise
+            message = f"{self.base_url} could not be reached: {error}"
+            raise CallError(self.masked(message), "connection", retry=not broken, fatal=broken) from None
+
+    def _exchange(
+        self, connection: HTTPConnection, path: str, payload: bytes, headers: dict[str, str], deadline: float
+    ) -> tuple[HTTPResponse, bytes]:
+        """One request and its answer; the connection is kept for the next one if both sides are through."""
+        whole = False
+        try:
+            sock = connection.sock  # http.client lets go of it when the answer is to be the last
+            sock.settimeout(left_until(deadline))
+            where, more = self.connections.target(path)
+            connection.request("POST", where, payload, {**headers, **more})
+            response = connection.getresponse()
+            try:
+                content = read_until(response, sock, deadline)
+                whole = not response.will_close
+            except (OSError, HTTPException):
+                if response.status < 400:
+                    raise
+                content = b""  # the status says enough
+            response.close()
+            return response, content
+        finally:
+            if whole:
+                self.connections.give(connection)
+            else:
+                connection.close()
+
+    def _late(self, *, sent: bool) -> CallError:
+        message = f"{self.base_url} gave no full answer within {self.timeout:g} seconds"
+        return CallError(message, "timeout", retry=True, sent=sent)
 
     def masked(self, text: str) -> str:
         """The text without the key, should a server have sent it back."""
@@ -87,7 +126,12 @@ class JsonClient:
                 "to the bare key."
             )
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
-        return {"Content-Type": "application/json", "Accept": "application/json", **authorization}
+        return {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "paribus",
+            **authorization,
+        }
 
     def _parsed(self, response: HTTPResponse, body: bytes) -> Any:
         try:
@@ -95,26 +139,24 @@ class JsonClient:
         except ValueError:
             kind = response.headers.get("Content-Type", "no content type")
             message = f"{self.base_url} answered something that is not JSON ({kind}): {self._shown(body)}"
-            raise CallError(message, retry=True, sent=True) from None
+            raise CallError(message, "bad_body", retry=True, sent=True) from None
 
-    def _refused(self, error: HTTPError, path: str) -> CallError:
-        with error:
-            try:
-                body = error.read(1 << 16)
-            except (OSError, HTTPException):
-                body = b""
+    def _refused(self, response: HTTPResponse, body: bytes, path: str) -> CallError:
         said, code = server_message(body)
         spent = code == "insufficient_quota"  # sent as 429, yet waiting does not help
-        message = f"{self.base_url}/{path} answered {error.code}: {self._shown(said or body)}"
-        if error.code == 401 and not self._key():
+        message = f"{self.base_url}/{path} answered {response.status}: {self._shown(said or body)}"
+        if response.status == 401 and not self._key():
             message += f" (the environment variable {self.key_variable} is not set)"
-        if 300 <= error.code < 400:
-            message += f" (redirects to {error.headers.get('Location')}; give that address as base_url if you trust it)"
+        if 300 <= response.status < 400:
+            message += (
+                f" (redirects to {response.headers.get('Location')}; give that address as base_url if you trust it)"
+            )
         return CallError(
             self.masked(message),
-            retry=(error.code in RETRIED or error.code >= 500) and not spent,
-            wait=retry_after(error.headers),
-            fatal=error.code in FATAL or error.code < 400 or spent,
+            "refused" if code == "content_filter" else failure_of(response.status),
+            retry=(response.status in RETRIED or response.status >= 500) and not spent,
+            wait=retry_after(response.headers),
+            fatal=response.status in FATAL or response.status < 400 or spent,
         )
 
     def _shown(self, said: str | bytes) -> str:
@@ -138,13 +180,26 @@ def checked_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def read_until(response: HTTPResponse, deadline: float) -> bytes:
+def failure_of(status: int) -> Failure:
+    """The kind of failure that an HTTP status means."""
+    named: dict[int, Failure] = {408: "timeout", 429: "rate_limit"}
+    return named.get(status, "server_error" if status >= 500 else "rejected")
+
+
+def left_until(deadline: float) -> float:
+    """Seconds up to a moment of the monotonic clock; ``TimeoutError`` when it is past."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def read_until(response: HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
     """The whole body; ``TimeoutError`` after the deadline (the socket's own timeout restarts with every byte)."""
     parts = []
     while part := response.read1(1 << 16):
         parts.append(part)
-        if time.monotonic() > deadline:
-            raise TimeoutError
+        sock.settimeout(left_until(deadline))
     if response.length:  # read1 does not complain about a body cut short
         raise HTTPException(f"{response.length} bytes of the body are missing")
     return b"".join(parts)

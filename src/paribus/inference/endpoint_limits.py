@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Prices:
 class Usage:
     """What an engine used so far. ``calls`` are HTTP requests (retries included), ``cache_hits`` requests answered
     without one (kept answers, and equal requests of one call). Tokens are as the server reports them; ``price`` counts
-    a call whose outcome is unknown (a timeout, say) at the most it can have cost."""
+    a call whose outcome is unknown (a timeout, say) at the most it can have cost. ``faults`` counts the calls that
+    failed, whether another attempt mended them or not, by their kind of ``Failure``."""
 
     calls: int = 0
     retries: int = 0
@@ -31,6 +32,23 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     price: float = 0.0
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What ``requests`` would take: ``calls`` to the server, the rest being ``cached`` or equal to another one.
+
+    Tokens and price are bounds for the calls, each made once (a retry may be charged again, and a price cap counts it).
+    ``price`` is None where none is known.
+    """
+
+    requests: int
+    calls: int
+    cached: int
+    prompt_tokens: int
+    completion_tokens: int
+    price: float | None
 
 
 class Meter:
@@ -48,11 +66,13 @@ class Meter:
         with self._changed:
             return self._usage
 
-    def add(self, *, retries: int = 0, cache_hits: int = 0) -> None:
+    def add(self, *, retries: int = 0, cache_hits: int = 0, fault: str | None = None) -> None:
         """Count what costs nothing."""
         with self._changed:
+            faults = self._usage.faults
             self._usage = replace(
                 self._usage,
+                faults=faults if fault is None else {**faults, fault: faults.get(fault, 0) + 1},
                 retries=self._usage.retries + retries,
                 cache_hits=self._usage.cache_hits + cache_hits,
             )

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from paribus.errors import EngineError
 from paribus.records import Message
 
+Failure = Literal["timeout", "connection", "rate_limit", "server_error", "bad_body", "rejected", "refused", "empty"]
+"""Why a request failed: no answer in time; no connection, or a broken one; 429; 5xx; an answer that is not what was
+asked for (no JSON, fields missing); another 4xx; withheld by the server's content filter; a finished answer without a
+text. Only engines that ask servers fail so."""
+
 
 class GenerationRequest(BaseModel):
     """One completion wanted. ``temperature`` 0 is greedy; ``seed`` and ``id`` together fix the random numbers, so the
@@ -28,7 +33,8 @@ class GenerationRequest(BaseModel):
 class Reply(BaseModel):
     """What came back. ``tokens`` counts generated tokens, the stop token included; ``logprob`` is their summed natural
     log-probability under the model at temperature 1 (None where the engine cannot know it). A request that failed has
-    ``finish="error"`` and says why in ``error``; the others of the call are not lost with it."""
+    ``finish="error"`` and says why in ``error``, for a program in ``failure``; the others of the call are not lost with
+    it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +44,7 @@ class Reply(BaseModel):
     finish: Literal["stop", "length", "error"]
     logprob: float | None = None
     error: str | None = None
+    failure: Failure | None = None
 
 
 class ScoreRequest(BaseModel):
