@@ -81,13 +81,13 @@ def test_claims_are_true(world: GradedWorld) -> None:
         answer = write_answer(world, request, draw_plan(rng), rng)
         found = grade(request, answer.text)
         truth = {str(number): right for number, right in enumerate(found.parts_right, start=1)}
-        truth |= {"format": "formatting" not in found.errors, "topic": "relevance" not in found.errors}
+        truth |= {"format": not found.errors & {"formatting", "refusal"}}
+        truth |= {"topic": not found.errors & {"relevance", "refusal"}}
         truth |= {"answer": "refusal" not in found.errors, "repetition": "repetition" not in found.errors}
         truth |= {"length": found.wordiness == 0}
         claims = claims_about(request, answer)
         assert all(claim.holds == truth[claim.target] for claim in claims)
-        untold = {"format", "topic"} if "refusal" in found.errors else set()
-        assert [claim.target for claim in claims] == [target for target in truth if target not in untold]
+        assert [claim.target for claim in claims] == list(truth)
 
 
 def test_claims_about_a_text_are_those_about_the_answer(world: GradedWorld) -> None:

@@ -84,9 +84,11 @@ class RewardCritiques(Settings):
     rungs: tuple[str, ...] = ("random", "poor", "fair", "good", "perfect")
     crossed: tuple[str, ...] = ("poor", "fair", "good")
     controls: tuple[Control, ...] = ("shuffled", "filler", "swapped", "critique_only", "answer_only", "oracle")
-    reader: Recipe = Recipe(steps=200, rows=16, length=160, learning_rate=3e-3, checkpoint_every=100)
-    trained_critic: Recipe = Recipe(steps=300, rows=16, length=192, learning_rate=1e-3, checkpoint_every=100)
-    judge: Recipe = Recipe(steps=200, rows=16, length=512, learning_rate=3e-3, checkpoint_every=100)
+    reader: Recipe = Recipe(steps=100, rows=16, length=160, learning_rate=3e-3, optimizer="muon", checkpoint_every=50)
+    trained_critic: Recipe = Recipe(
+        steps=150, rows=16, length=192, learning_rate=2e-3, optimizer="muon", checkpoint_every=50
+    )
+    judge: Recipe = Recipe(steps=100, rows=16, length=512, learning_rate=3e-3, optimizer="muon", checkpoint_every=50)
     judge_pairs: int = 1024
     most_tokens: int = Field(default=256, gt=0)
     critique_tokens: int = Field(default=80, gt=0)

@@ -46,7 +46,8 @@ class Claim:
 def claims_about(asked: Request | Prompt, answer: GradedAnswer | str) -> tuple[Claim, ...]:
     """Return all true claims about an answer, parts first. A plain text is graded first.
 
-    Of a refusal only its parts (none is right), that it declines, and its style are said.
+    The same things are said of every answer, so that what a critic speaks about tells nothing; a refusal keeps no format
+    and does not stay to the topic.
     """
     if isinstance(answer, GradedAnswer):
         errors, right, wordiness = answer.plan.errors, answer.parts_right, answer.plan.wordiness
@@ -59,10 +60,10 @@ def claims_about(asked: Request | Prompt, answer: GradedAnswer | str) -> tuple[C
 def _true_claims(errors: frozenset[str], right: tuple[bool, ...], wordiness: int) -> Iterator[Claim]:
     for number, holds in enumerate(right, start=1):
         yield _claim(str(number), holds)
-    if "refusal" not in errors:
-        yield _claim("format", "formatting" not in errors)
-        yield _claim("topic", "relevance" not in errors)
-    yield _claim("answer", "refusal" not in errors)
+    answered = "refusal" not in errors
+    yield _claim("format", answered and "formatting" not in errors)
+    yield _claim("topic", answered and "relevance" not in errors)
+    yield _claim("answer", answered)
     yield _claim("repetition", "repetition" not in errors)
     yield _claim("length", wordiness == 0)
 
