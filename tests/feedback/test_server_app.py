@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from server_forms import MODELS, Browser, database, form, game_rows
 
+from paribus.feedback.server import people
+from paribus.feedback.server.database import now
 from paribus.feedback.server.export import ratings, verdicts
+from paribus.feedback.server.people import SESSION_SECONDS
 from paribus.feedback.server.security import COOKIE, HEADERS
 from paribus.feedback.server.serving import Address
 
@@ -144,8 +147,19 @@ def test_signing_in_brings_a_new_session_and_signing_out_ends_it(browser: Browse
     browser.sign_in("ana")
     session = browser.http.cookies[COOKIE]
     assert session != before
+    with_it = {"Cookie": f"{COOKIE}={session}"}
+    other = Browser(browser.app.state.site.database)
+    assert other.get("/errors", headers=with_it).url.path == "/errors"
     browser.post("/sign-out")
-    browser.http.cookies.set(COOKIE, session)
+    assert other.get("/errors", headers=with_it).url.path == "/sign-in"
+
+
+def test_a_session_ends_by_itself(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser.sign_in("ana")
+    later = now() + SESSION_SECONDS
+    monkeypatch.setattr(people, "now", lambda: later - 60)
+    assert browser.get("/errors").url.path == "/errors"
+    monkeypatch.setattr(people, "now", lambda: later + 60)
     assert browser.get("/errors").url.path == "/sign-in"
 
 

@@ -119,6 +119,15 @@ def test_an_answer_being_changed_is_exported_as_it_was(tmp_path: Path) -> None:
     assert ratings(made)[0].scores == {"overall": 2.0}
 
 
+def test_forms_in_hand_are_not_exported(tmp_path: Path) -> None:
+    made = database(tmp_path, [form(0), form(1)])
+    browser = Browser(made)
+    browser.sign_in("ana")
+    browser.rate()
+    assert browser.hidden("nonce"), "the second form is in hand"
+    assert [row.meta["form"] for row in ratings(made)] == ["errors-en-0"] * 2
+
+
 def test_nothing_answered_is_said(tmp_path: Path) -> None:
     made = database(tmp_path, [form(0)])
     with pytest.raises(DataError, match="holds no answers to errors or quality or style"):
