@@ -61,7 +61,7 @@ DESK: Preset = {
 """Eight languages, three parts a request, a larger base: hours on two cores."""
 
 _ENDPOINT = {"kind": "endpoint", "endpoint": "http://localhost:8000/v1"}
-_LONG = {"rows": 64, "length": 2048, "checkpoint_every": 100, "activation_checkpointing": True}
+_LONG = {"rows": 64, "length": 2048, "optimizer": "adamw", "checkpoint_every": 100, "activation_checkpointing": True}
 
 FULL: Preset = {
     "data": {
