@@ -16,8 +16,11 @@ from pydantic import BaseModel
 from paribus.lab import Settings
 from paribus.studies.aya_expanse_settings import AyaExpanse
 from paribus.studies.bam_settings import Bam
+from paribus.studies.human_feedback_settings import HumanFeedback
 from paribus.studies.icl_discrete_settings import IclDiscrete
+from paribus.studies.reward_critiques_settings import RewardCritiques
 from paribus.studies.separations_settings import Separations
+from paribus.studies.stages.annotation import CrowdConfig
 from paribus.studies.stages.models import Recipe, Shape
 from paribus.studies.stages.sequences import SequenceRecipe
 from paribus.testbeds.formal.tasks import FormalTask
@@ -27,12 +30,15 @@ SECTIONS: dict[str, type[Settings]] = {
     "BAM": Bam,
     "Separations": Separations,
     "ICL-Discrete": IclDiscrete,
+    "Reward critiques": RewardCritiques,
+    "Human feedback": HumanFeedback,
 }
 """The page's sections that are about a study, by heading."""
 PAGE = DOCS / "paper-index.md"
 HEAD = "| setting | here |"
 FIRST = "pocket"
 _FORMAL, _IN_CONTEXT = "paribus.testbeds.formal", "paribus.testbeds.incontext"
+_ANNOTATION = "paribus.feedback.annotation"
 HOMES = {
     "AT_ONCE": "paribus.studies.stages.incontext",
     "Asking": f"{_IN_CONTEXT}.direct",
@@ -45,11 +51,16 @@ HOMES = {
     "Conjunction": f"{_IN_CONTEXT}.classes_terms",
     "DNF": f"{_IN_CONTEXT}.classes_formulas",
     "DPO": "paribus.training.objectives.dpo",
+    "Design": f"{_ANNOTATION}.design",
     "Disjunction": f"{_IN_CONTEXT}.classes_terms",
+    "EngineCritic": "paribus.feedback.critiques",
     "EngineJudge": "paribus.feedback.judges",
+    "EngineRater": f"{_ANNOTATION}.machine",
     "FOUND": f"{_IN_CONTEXT}.heads",
+    "GAMED_WEIGHT": "paribus.evaluation.length_control",
     "Halfspace": f"{_IN_CONTEXT}.classes_linear",
     "IndexLookup": f"{_FORMAL}.index_lookup",
+    "LEVELS": "paribus.evaluation.arena_hard",
     "Lasso": f"{_IN_CONTEXT}.learners_fitted",
     "LearnedRouter.fit": "paribus.feedback.learned_router",
     "Majority": f"{_IN_CONTEXT}.classes_linear",
@@ -58,7 +69,11 @@ HOMES = {
     "NearestNeighbours": f"{_IN_CONTEXT}.learners_neighbours",
     "PARALLEL": "paribus.weights.methods.slerp",
     "Parity": f"{_IN_CONTEXT}.classes_parity",
+    "RESAMPLES": "paribus.evaluation.arena_hard",
     "RLOO": "paribus.training.objectives.rloo",
+    "Reward": "paribus.training.objectives.reward",
+    "RuleCritic": "paribus.feedback.critiques",
+    "SURE": "paribus.evaluation.language_check",
     "SequenceRecipe": "paribus.studies.stages.sequences",
     "SequenceShape": "paribus.models.sequence_shape",
     "SparseDisjunction": f"{_IN_CONTEXT}.classes_terms",
@@ -67,18 +82,30 @@ HOMES = {
     "TrainSettings": "paribus.training.settings",
     "TrainedNetwork": f"{_IN_CONTEXT}.learners_networks",
     "_NUMBERS_PER_WIDTH": f"{_FORMAL}.bounds",
+    "aggregate": f"{_ANNOTATION}.aggregation",
     "associative_recall": f"{_FORMAL}.constructions.neighbour",
+    "best_of_n_rows": "paribus.evaluation.best_of_n",
     "bradley_terry": "paribus.evaluation.bradley_terry",
     "certify_code": f"{_FORMAL}.constructions.certificates",
     "classes_neighbour.NearestNeighbour": _IN_CONTEXT,
+    "crowd_minus_expert": f"{_ANNOTATION}.confounders",
     "curve": f"{_IN_CONTEXT}.curves",
+    "data_ratios": "paribus.evaluation.data_efficiency",
+    "deal_cells": f"{_ANNOTATION}.design",
+    "draw_groups": "paribus.evaluation.significance",
     "index_lookup": f"{_FORMAL}.constructions.lookup",
+    "length_controlled": "paribus.evaluation.length_control",
     "merge": "paribus.weights",
     "nearest_neighbour_scores": f"{_IN_CONTEXT}.heads",
     "neighbour.NearestNeighbour": _FORMAL,
     "no_violation": f"{_FORMAL}.constructions.pairwise",
+    "rater_checks": f"{_ANNOTATION}.checks",
+    "regress": f"{_ANNOTATION}.regression",
+    "select": f"{_ANNOTATION}.preambles",
+    "shorten_inputs": "paribus.feedback.critiques",
     "sign_code": f"{_FORMAL}.constructions.codes",
     "style_control": "paribus.evaluation.style_control",
+    "three_way_rows": "paribus.evaluation.pandalm",
     "upcycle": "paribus.weights",
     "win_rate": "paribus.evaluation.winrate",
 }
@@ -145,14 +172,17 @@ def show(value: Any) -> str:
         return f"d {value.hidden_size}, {value.layers} layers, {heads}, f {value.intermediate_size}"
     if isinstance(value, FormalTask):
         return value.name
+    if value == CrowdConfig():
+        return "as `crowd`"
     if isinstance(value, BaseModel):
         return ", ".join(f"{key} {show(item)}" for key, item in value)
     if value is inspect.Parameter.empty:
         return "to be given"
-    if isinstance(value, dict) and value and all(isinstance(item, int) for item in value.values()):
+    if isinstance(value, dict) and value and all(isinstance(item, int | float) for item in value.values()):
         return ", ".join(f"{key} {show(item)}" for key, item in value.items())
     if isinstance(value, (tuple, dict)):
-        return ", ".join(map(str, value)) if 0 < len(value) <= 7 else str(len(value) or "none")
+        names = [str(getattr(item, "name", item)) for item in value]
+        return ", ".join(names) if 0 < len(names) <= 7 else str(len(names) or "none")
     if isinstance(value, bool) or value in (None, ""):
         return {True: "yes", False: "no"}.get(value, "none") if value is not None and value != "" else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

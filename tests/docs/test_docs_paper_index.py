@@ -13,6 +13,7 @@ from paribus.studies.catalogue import CATALOGUE, load
 STATUS = {"same", "differs", "not given", "ours"}
 # Names of things, which no paper could give.
 NAMES = {"scale", "judge.model", "judge.baseline", "judge.endpoint", "judge.api_key_variable"}
+NAMES |= {"machine.model", "machine.endpoint", "machine.api_key_variable"}
 
 
 def rows(section: str | None = None) -> list[list[str]]:
