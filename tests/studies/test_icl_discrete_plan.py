@@ -12,9 +12,10 @@ from paribus.lab.budget import Matched
 from paribus.studies.icl_discrete import DESCRIPTIONS, STUDY
 from paribus.studies.icl_discrete_recipe import Steps
 from paribus.studies.icl_discrete_settings import PAPER_SIZES, ClassName, IclDiscrete, TaughtName
-from paribus.studies.stages.incontext import TEST_SEED, DirectConfig, ExaminePromptsConfig
+from paribus.studies.stages.incontext import DirectConfig, ExaminePromptsConfig
 from paribus.studies.stages.problems import Heads, PromptProblem
-from paribus.studies.stages.sequences import CHOICE_SEED, SWEEP_SEED, SequenceConfig
+from paribus.studies.stages.sequences import SWEEP_SEED, SequenceConfig
+from paribus.testbeds.seeds import CHOICE_SEED, TEST_SEED
 
 SCALES = tuple(IclDiscrete.presets)
 CLASSES: tuple[ClassName, ...] = get_args(ClassName)

@@ -13,9 +13,10 @@ from paribus.studies.separations import DESCRIPTIONS, STUDY
 from paribus.studies.separations_claims import TWO_LAYERED, fixed_state
 from paribus.studies.separations_recipe import PROBLEMS, Steps
 from paribus.studies.separations_settings import MIXERS, Separations
-from paribus.studies.stages.formal import TEST_SEED, ExamineConfig
-from paribus.studies.stages.sequences import CHOICE_SEED, SWEEP_SEED, SequenceConfig
+from paribus.studies.stages.formal import ExamineConfig
+from paribus.studies.stages.sequences import SWEEP_SEED, SequenceConfig
 from paribus.testbeds.formal.bounds import recurrent_width
+from paribus.testbeds.seeds import CHOICE_SEED, TEST_SEED
 
 SCALES = tuple(Separations.presets)
 CONSTRUCTED = ("construction", "without_first_layer")

@@ -15,7 +15,6 @@ from paribus.studies.stages.formal import (
     LENGTHS,
     OVERLAP,
     PRECISION,
-    TEST_SEED,
     VERIFIED,
     ConstructionConfig,
     ExamineConfig,
@@ -41,6 +40,7 @@ from paribus.testbeds.formal.tasks import (
     Equality,
     IndexLookup,
 )
+from paribus.testbeds.seeds import TEST_SEED
 
 test_batch.__test__ = False  # type: ignore[attr-defined]  # a function of the study, no test
 

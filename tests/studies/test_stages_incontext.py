@@ -16,7 +16,6 @@ from paribus.studies.stages.incontext import (
     CURVES,
     DIRECT,
     HEADS,
-    TEST_SEED,
     DirectConfig,
     DirectLearnerConfig,
     ExamineLearnerConfig,
@@ -42,6 +41,7 @@ from paribus.testbeds.incontext.learners import NearestNeighbours, optimal_for
 from paribus.testbeds.incontext.learners_bayes import Bayes
 from paribus.testbeds.incontext.learners_neighbours import ambiguous
 from paribus.testbeds.incontext.prompts import Prompts, encode
+from paribus.testbeds.seeds import TEST_SEED
 
 test_prompts.__test__ = False  # type: ignore[attr-defined]  # a function of the study, no test
 

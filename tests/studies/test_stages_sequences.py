@@ -20,7 +20,6 @@ from paribus.lab.store import hash_tree
 from paribus.studies.stages import sequences
 from paribus.studies.stages.problems import FormalProblem, Heads, Network, Problem, PromptProblem
 from paribus.studies.stages.sequences import (
-    CHOICE_SEED,
     SWEEP,
     TRAINING,
     SeedConfig,
@@ -40,6 +39,7 @@ from paribus.studies.stages.sequences import (
 )
 from paribus.testbeds.fitting import Sweep, fit_sampled, logits_on
 from paribus.testbeds.formal.tasks import IndexLookup
+from paribus.testbeds.seeds import CHOICE_SEED
 from paribus.training.objectives.labelled import Labelled
 
 LOOKUP = FormalProblem(task=IndexLookup(length=4, symbols=3), longest=4)

@@ -12,8 +12,9 @@ from paribus.lab import Cost, stage, write_items
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import FormalProblem
 from paribus.studies.stages.rows import item_row, write_rows
-from paribus.studies.stages.sequences import CHOICE_SEED, load_network
+from paribus.studies.stages.sequences import load_network
 from paribus.testbeds.formal.tasks import AnyTask, BoundedDyck, IndexLookup
+from paribus.testbeds.seeds import TEST_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 LENGTHS, DEPTHS, OVERLAP = "lengths.json", "depths.json", "overlap.json"
 VERIFIED, PRECISION = "verified.jsonl", "precision.jsonl"
-TEST_SEED = CHOICE_SEED + 1
-"""Of the sequences that results are reported on."""
 
 Predict = Callable[["Batch"], "torch.Tensor"]
 

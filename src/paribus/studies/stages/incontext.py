@@ -11,7 +11,8 @@ from paribus.lab import Cost, current, stage, write_items
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import Draws, PromptProblem
 from paribus.studies.stages.rows import item_row, write_rows
-from paribus.studies.stages.sequences import CHOICE_SEED, load_network
+from paribus.studies.stages.sequences import load_network
+from paribus.testbeds.seeds import TEST_SEED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from paribus.testbeds.incontext.prompts import Prompts
 
 CURVES, HEADS, DIRECT = "curves.jsonl", "heads.json", "direct.jsonl"
-TEST_SEED = CHOICE_SEED + 1
 AFTER = 5
 """Points after a teaching sequence over which "taught" accuracy is the mean."""
 AT_ONCE = 128

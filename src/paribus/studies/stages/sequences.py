@@ -14,14 +14,13 @@ from pydantic import Field, field_validator
 from paribus.lab import Cost, Handle, current, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.problems import Learner, Problem
+from paribus.testbeds.seeds import CHOICE_SEED
 
 if TYPE_CHECKING:
     from paribus.training.results import StepReport, TrainResult
     from paribus.training.settings import TrainSettings
 
 SWEEP, TRAINING = "sweep.json", "training.json"
-CHOICE_SEED = 10**6
-"""Of the sequences that choose the learning rate; no training stream and no test uses it."""
 SWEEP_SEED = 1000
 """Of the sweep's weights and streams, which no reported run shares."""
 

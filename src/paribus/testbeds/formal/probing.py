@@ -16,6 +16,7 @@ from paribus.testbeds.formal.bounds import distinct_states, recurrent_bits, task
 from paribus.testbeds.formal.scoring import LengthScore, length_scores
 from paribus.testbeds.formal.task import FormalTask
 from paribus.testbeds.formal.tasks import TASKS, parse_task
+from paribus.testbeds.seeds import CHOICE_SEED, TEST_SEED
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +33,6 @@ Number = TypeVar("Number", int, float)
 
 MOST_WALKED = 4096
 """States of a language up to which a recurrent net for it is walked through: a second or two."""
-
-CHOICE_SEED, TEST_SEED = 10**6, 10**6 + 1
-"""Of the sequences that choose the learning rate, and of those that are reported; no training stream uses them."""
 
 
 class FormalRow(Record):
