@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from paribus.errors import ConfigError
 from paribus.testbeds.formal import row_counts
 from paribus.testbeds.formal.bounds import (
+    NoBound,
     accuracy_ceiling,
     bits_for_accuracy,
     communication_bits,
     distinct_states,
+    known,
     one_layer_width,
     recurrent_bits,
     recurrent_width,
@@ -155,8 +157,17 @@ def test_one_layer_bound_of_dyck_goes_through_equality() -> None:
     ids=lambda value: value.name if isinstance(value, FormalTask) else "",
 )
 def test_tasks_without_a_one_layer_bound_say_why(task: FormalTask, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(NoBound, match=message):
         one_layer_width(task, heads=1, bits_per_number=16)
+    assert known(lambda: one_layer_width(task, heads=1, bits_per_number=16)) is None
+
+
+def test_a_bound_is_unknown_for_want_of_a_proof_and_never_for_a_wrong_argument() -> None:
+    assert known(lambda: recurrent_bits(Equality(bits=5))) == 5
+    with pytest.raises(ConfigError, match="heads is 0"):
+        known(lambda: one_layer_width(Equality(), heads=0, bits_per_number=32))
+    with pytest.raises(ConfigError, match="state_bits is -1"):
+        known(lambda: task_ceiling(IndexLookup(), -1))
 
 
 # --- Fano's ceiling ---

@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from paribus.errors import ConfigError
 from paribus.lab import Panel
-from paribus.models.sequence_shape import GROWING, SequenceShape
+from paribus.models.sequence_shape import GROWING
 from paribus.studies.stages.formal import OVERLAP, PRECISION, VERIFIED
 from paribus.studies.stages.outcomes import Folders
 from paribus.studies.stages.outcomes_formal import FormalOutcomes, FormalPanelsConfig, PanelArm
-from paribus.studies.stages.problems import FormalProblem
 from paribus.studies.stages.rows import read_rows
+from paribus.testbeds.formal.bounds import (
+    OneLayerBound,
+    known,
+    one_layer_width,
+    recurrent_bits,
+    recurrent_width,
+    task_ceiling,
+)
+from paribus.testbeds.formal.probing import StateFacts
+from paribus.testbeds.formal.task import FormalTask
 from paribus.testbeds.formal.tasks import BoundedDyck
 
 
@@ -57,12 +66,14 @@ class SizeCharts(FormalOutcomes):
     def _width_rows(self, problem: str, constructed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         arms = [arm for arm, name in self.learned() if name == problem]
         rows, given = self._runs(problem, arms, lambda arm: arm.width, "accuracy"), self.config.problems[problem]
-        places = [("construction", constructed[given.task.name]["width"]), *_one_layer(given, self.config.heads)]
-        return [*rows, *(_flag(name, width, problem) for name, width in places if rows)]
+        if not rows:
+            return []
+        rows.append(_flag("construction", constructed[given.task.name]["width"], problem))
+        if bound := _one_layer(given.task, self.config.heads):
+            rows.append(_flag("one layer, at least", bound.width, problem))
+        return rows
 
     def _state_rows(self, problem: str, constructed: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-        from paribus.testbeds.formal.bounds import recurrent_bits
-
         given = self.config.problems[problem]
         fixed = [arm for arm, name in self.learned() if name == problem and arm.networks[name].mixer not in GROWING]
 
@@ -74,7 +85,7 @@ class SizeCharts(FormalOutcomes):
             return []
         needed, widest = recurrent_bits(given.task), max(row["x"] for row in rows)
         for x in [*(needed * 2 ** (step / 4) for step in range(-16, 1)), *([widest] if widest > needed else [])]:
-            ceiling = _best_of_bits(given, x)
+            ceiling = known(partial(task_ceiling, given.task, x))
             if ceiling is not None:
                 rows.append({"x": x, "y": ceiling, "series": "ceiling", "facet": problem, "role": "reference"})
         rows.append(_flag(f"needs {needed} bits", needed, problem))
@@ -104,6 +115,7 @@ class SizeCharts(FormalOutcomes):
         for arm, problem in self.by_problem():
             given = self.config.problems[problem]
             shape = arm.networks[problem].shape(given)
+            state = StateFacts.of(given.task, shape)
             rows.append(
                 {
                     "task": problem,
@@ -112,12 +124,12 @@ class SizeCharts(FormalOutcomes):
                     "width": shape.hidden_size,
                     "feed-forward": shape.feed_forward,
                     "parameters": shape.parameters,
-                    "state, numbers": shape.state_numbers(given.tokens),
-                    "state, bits": shape.state_bits(given.tokens),
-                    "state grows": "yes" if shape.mixer in GROWING else "",
+                    "state, numbers": state.numbers,
+                    "state, bits": state.bits,
+                    "state grows": "" if state.binds else "yes",
                     "FLOPs a token": round(shape.flops_per_token(given.tokens)),
                     "token accuracy": fmean(self.by_seed(arm, problem, measure="token_accuracy")),
-                    "ceiling of the state": _ceiling(shape, given),
+                    "ceiling of the state": state.ceiling,
                 }
             )
         return Panel(
@@ -167,50 +179,26 @@ def _flag(name: str, x: float, facet: str) -> dict[str, Any]:
     return {"x": x, "y": None, "series": name, "facet": facet, "role": "bound"}
 
 
-def _ceiling(shape: SequenceShape, problem: FormalProblem) -> float | None:
-    """The best token accuracy that a fixed state allows, where a closed form is known."""
-    return None if shape.mixer in GROWING else _best_of_bits(problem, shape.state_bits(problem.tokens))
-
-
-def _best_of_bits(problem: FormalProblem, bits: float) -> float | None:
-    from paribus.testbeds.formal.bounds import task_ceiling
-
-    try:
-        return task_ceiling(problem.task, bits)
-    except ConfigError:
-        return None
-
-
-def _one_layer(problem: FormalProblem, heads: int) -> list[tuple[str, int]]:
-    """The least width of a one-layer Transformer, where a bound is known."""
-    from paribus.testbeds.formal.bounds import one_layer_width
-
-    try:
-        return [("one layer, at least", one_layer_width(problem.task, heads=heads, bits_per_number=32).width)]
-    except ConfigError:
-        return []
+def _one_layer(task: FormalTask, heads: int) -> OneLayerBound | None:
+    """The least width of a one-layer Transformer in fp32, where a bound is known."""
+    return known(lambda: one_layer_width(task, heads=heads, bits_per_number=32))
 
 
 def bounds(config: FormalPanelsConfig) -> list[Panel]:
     """What is proved of every task, and what the proof assumes."""
-    from paribus.testbeds.formal.bounds import one_layer_width, recurrent_bits, recurrent_width
-
     rows, assumed = [], []
     for name in config.order:
         task = config.problems[name].task
-        row: dict[str, Any] = {
+        bound = _one_layer(task, config.heads)
+        row = {
             "task": name,
             "bits of an exact recurrent state": recurrent_bits(task),
             "fp32 numbers": recurrent_width(task, 32),
             "bf16 numbers": recurrent_width(task, 16),
-            "width of one exact attention layer": None,
+            "width of one exact attention layer": bound.width if bound else None,
         }
-        try:
-            bound = one_layer_width(task, heads=config.heads, bits_per_number=32)
-            row["width of one exact attention layer"] = bound.width
-            assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": bound.assumes})
-        except ConfigError:
-            assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": "no bound is known"})
+        assumes = bound.assumes if bound else "no bound is known"
+        assumed.append({"task": name, "setting": task.name, "the bound on one layer assumes": assumes})
         rows.append(row)
     return [
         Panel(

@@ -10,7 +10,9 @@ attention, windows); they do not bind models that keep the whole past (full atte
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from paribus.errors import ConfigError
 from paribus.testbeds.formal.dyck import BoundedDyck
@@ -20,7 +22,21 @@ from paribus.testbeds.formal.pairwise import Disjointness, Equality
 from paribus.testbeds.formal.recall import AssociativeRecall
 from paribus.testbeds.formal.task import FormalTask
 
+Bound = TypeVar("Bound")
+
 _NUMBERS_PER_WIDTH = 3  # a head's partial sum has width numbers, a normaliser and a maximum: m + 2 <= 3m
+
+
+class NoBound(ConfigError):
+    """No bound, or no closed form of it, is known for a task."""
+
+
+def known(bound: Callable[[], Bound]) -> Bound | None:
+    """Return a bound of this module, or None where it raises ``NoBound``: ``known(lambda: recurrent_bits(task))``."""
+    try:
+        return bound()
+    except NoBound:
+        return None
 
 
 def distinct_states(task: FormalTask) -> int:
@@ -30,7 +46,7 @@ def distinct_states(task: FormalTask) -> int:
     number of different points, whose labels are free. Recall: the ways to give fixed keys different values. Bounded
     Dyck, at all lengths by one rule for every step: the stacks of depth up to D, and for membership one state more for
     what can no longer be mended. (A solver that counts its steps needs the stacks of odd or those of even depth only.)
-    Raises ``ConfigError`` for a task without a closed form.
+    Raises ``NoBound`` for a task without a closed form.
     """
     if isinstance(task, IndexLookup):
         return int(task.symbols**task.length)
@@ -42,12 +58,12 @@ def distinct_states(task: FormalTask) -> int:
         return math.perm(task.values, task.pairs)
     if isinstance(task, BoundedDyck):
         return sum(task.pairs**height for height in range(task.depth + 1)) + (task.readout == "membership")
-    raise ConfigError(f"There is no closed form for {task.name}; count its rows with row_counts.count_rows.")
+    raise NoBound(f"There is no closed form for {task.name}; count its rows with row_counts.count_rows.")
 
 
 def _free_points(task: NearestNeighbour) -> int:
     if task.margin > (2.0 / task.dimension if task.space == "cube" else 0.0):
-        raise ConfigError(
+        raise NoBound(
             f"{task.name}: how many points fit with margin {task.margin} has no closed form; take a margin of 0, or of "
             "at most 2 / dimension on the cube."
         )
@@ -110,7 +126,7 @@ def one_layer_width(task: FormalTask, *, heads: int, bits_per_number: int) -> On
     so ``3 * m * heads * (p + log2 T)`` bits suffice; they cannot be fewer than the task's communication. (The paper's
     own constant is not known to us; this one is derived here.) Worst case over inputs: see ``recurrent_bits``.
 
-    Raises ``ConfigError`` for tasks without such a bound: index lookup, which one layer solves at logarithmic width
+    Raises ``NoBound`` for tasks without such a bound: index lookup, which one layer solves at logarithmic width
     since the query is Bob's; nearest neighbour and recall, for which none is established.
     """
     bits, assumes = _split(task)
@@ -130,13 +146,13 @@ def _split(task: FormalTask) -> tuple[int, str]:
             "know the last pair, where the answer is read, and the weights of the model."
         )
     if isinstance(task, BoundedDyck):
-        raise ConfigError(
+        raise NoBound(
             f"{task.name}: the one-layer bound is on membership with at least two bracket types; take "
             "readout=membership and pairs=2."
         )
     if isinstance(task, IndexLookup):
-        raise ConfigError(f"{task.name} has no one-layer bound: one layer of logarithmic width solves it.")
-    raise ConfigError(f"No one-layer bound is established for {task.name}; ask for equality, disjointness or Dyck.")
+        raise NoBound(f"{task.name} has no one-layer bound: one layer of logarithmic width solves it.")
+    raise NoBound(f"No one-layer bound is established for {task.name}; ask for equality, disjointness or Dyck.")
 
 
 def accuracy_ceiling(state_bits: float, length: int, symbols: int) -> float:
@@ -170,15 +186,15 @@ def task_ceiling(task: FormalTask, state_bits: float) -> float:
     """Return the best token accuracy a state of ``state_bits`` bits allows on a task's own distribution.
 
     Index lookup: ``accuracy_ceiling``. Recall: the same inequality for values drawn without repetition; the keys count
-    as known, so the true ceiling is lower still. Raises ``ConfigError`` for other tasks, whose answers are not stored
-    items.
+    as known, so the true ceiling is lower still. Raises ``NoBound`` for other tasks, whose answers are not stored
+    items, and ``ConfigError`` for a negative number of bits.
     """
     if isinstance(task, IndexLookup):
         return accuracy_ceiling(state_bits, task.length, task.symbols)
     if isinstance(task, AssociativeRecall):
         _check_bits(state_bits)
         return _best_accuracy((communication_bits(task) - state_bits) / task.pairs, task.values)
-    raise ConfigError(f"There is no accuracy ceiling for {task.name}; ask for index lookup or associative recall.")
+    raise NoBound(f"There is no accuracy ceiling for {task.name}; ask for index lookup or associative recall.")
 
 
 def _best_accuracy(unknown: float, symbols: int) -> float:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from paribus.errors import ConfigError
 from paribus.records.schema import Record
-from paribus.testbeds.formal.bounds import distinct_states, recurrent_bits, task_ceiling
+from paribus.testbeds.formal.bounds import distinct_states, known, recurrent_bits, task_ceiling
 from paribus.testbeds.formal.scoring import LengthScore, length_scores
 from paribus.testbeds.formal.task import FormalTask
 from paribus.testbeds.formal.tasks import TASKS, parse_task
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from paribus.testbeds.formal.task import Batch
     from paribus.training.results import StepReport, TrainResult
     from paribus.training.settings import TrainSettings
-
-Number = TypeVar("Number", int, float)
 
 MOST_WALKED = 4096
 """States of a language up to which a recurrent net for it is walked through: a second or two."""
@@ -78,17 +76,9 @@ class StateFacts:
         from paribus.models.sequence_shape import GROWING
 
         bits, binds = shape.state_bits(task.tokens), shape.mixer not in GROWING
-        needed = _known(lambda: recurrent_bits(task))
-        ceiling = _known(lambda: task_ceiling(task, bits)) if binds else None
+        needed = known(lambda: recurrent_bits(task))
+        ceiling = known(lambda: task_ceiling(task, bits)) if binds else None
         return cls(shape.state_numbers(task.tokens), bits, needed, binds, ceiling)
-
-
-def _known(bound: Callable[[], Number]) -> Number | None:
-    """A bound, or None where the task has no closed form for it."""
-    try:
-        return bound()
-    except ConfigError:
-        return None
 
 
 class VerifiedRow(Record):
