@@ -12,7 +12,7 @@ from paribus.lab.budget import Matched
 from paribus.studies.icl_discrete import DESCRIPTIONS, STUDY
 from paribus.studies.icl_discrete_recipe import Steps
 from paribus.studies.icl_discrete_settings import PAPER_SIZES, ClassName, IclDiscrete, TaughtName
-from paribus.studies.stages.incontext import DirectConfig, ExaminePromptsConfig
+from paribus.studies.stages.incontext import DirectConfig, ExaminePromptsConfig, learner_of
 from paribus.studies.stages.problems import Heads, PromptProblem
 from paribus.studies.stages.sequences import SWEEP_SEED, SequenceConfig
 from paribus.testbeds.seeds import CHOICE_SEED, TEST_SEED
@@ -38,6 +38,14 @@ def new_labels(found: Plan, old: Plan) -> set[str]:
 
 def labelled(found: Plan, arm: str, label: str, seed: int = 0) -> Handle:
     return found.arms[arm].labelled[seed][label]
+
+
+def has_learner(problem: PromptProblem, noise: float) -> bool:
+    """Whether a stage finds the best learner."""
+    try:
+        return bool(learner_of("optimal", problem.function_class(), noise))
+    except ConfigError:
+        return False
 
 
 @pytest.fixture(scope="module", params=SCALES)
@@ -276,6 +284,15 @@ def test_seeds_may_train_together_but_frozen_bodies_train_alone() -> None:
         ),
         (["teaching.name=halfspace"], "teaching.name=halfspace cannot be used"),
         (["points=5"], "points=5 leave no room for a teaching sequence of 'conjunction' at dimensions=5.*6 points"),
+        (
+            ["classes=conjunction,dnf"],
+            "best learner of 'dnf' at dimensions=5 .* 250,000 functions; .*'dnf' out of",
+        ),
+        (["classes=parity", "dimensions=18"], "best learner of 'parity' at dimensions=18 is not computed"),
+        (
+            ["direct.classes=halfspace", "direct.dimensions=7"],
+            r"'halfspace' at direct\.dimensions=7 .* direct\.cla",
+        ),
         (["teaching.share=1.0"], "teaching.share"),
         (["teaching.corruption=0.5"], "teaching.corruption"),
         (["recipe.rates=0.1,0.1"], "rates must be positive, each given once"),
@@ -292,6 +309,35 @@ def test_what_a_refusal_advises_is_accepted() -> None:
     advised = ("body.model=owner/name", "body.parameters=1000", "direct.classes=[]")
     assert "language_model" not in [arm.name for arm in plan("smoke", *advised).arms.arms]
     assert plan("smoke", "points=6").claims
+    assert plan("smoke", "classes=conjunction,dnf", "learners=null,averaging").claims
+    assert plan("smoke", "classes=conjunction,dnf", "dimensions=3").claims
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_best_learner_is_refused_in_a_plan_where_it_would_fail_in_the_run(name: ClassName) -> None:
+    """Every kind of prompts that it would be asked about is tried, at the paper's sizes and at small ones."""
+    for dimensions in (0, 4, 8):
+        settings = at("pocket", f"classes={name}", f"dimensions={dimensions}", "body.classes=[]", "direct.classes=[]")
+        examined = Steps(settings).examination(name)
+        runs = all(
+            has_learner(examined.problem, max(kind.draws.label_noise, kind.draws.corruption)) for kind in examined.kinds
+        )
+        if runs:
+            assert STUDY.plan(settings).arms["optimal"]
+        else:
+            with pytest.raises(ConfigError, match=f"best learner of '{name}' at dimensions="):
+                STUDY.plan(settings)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_in_text_parities_of_any_size_have_a_best_learner_and_others_where_they_are_few(name: ClassName) -> None:
+    for dimensions in (4, 20):
+        settings = at("smoke", f"direct.classes={name}", f"direct.dimensions={dimensions}")
+        if has_learner(Steps(settings).direct(name).problem, 0.0):
+            assert STUDY.plan(settings).arms["optimal"]
+        else:
+            with pytest.raises(ConfigError, match=rf"best learner of '{name}' at direct\.dimensions={dimensions} "):
+                STUDY.plan(settings)
 
 
 def test_a_width_that_heads_do_not_divide_is_refused_before_anything_runs() -> None:
@@ -299,7 +345,7 @@ def test_a_width_that_heads_do_not_divide_is_refused_before_anything_runs() -> N
         plan("smoke", "heads=3")
 
 
-def test_planning_needs_no_torch() -> None:
-    code = "import sys; from paribus.studies.icl_discrete import STUDY; STUDY.plan(); print('torch' in sys.modules)"
+def test_planning_needs_neither_torch_nor_numpy() -> None:
+    code = "import sys; from paribus.studies.icl_discrete import STUDY; STUDY.plan(); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    assert {"torch", "numpy"}.isdisjoint(found.stdout.split())

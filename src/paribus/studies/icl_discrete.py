@@ -18,6 +18,7 @@ from paribus.studies.icl_discrete_settings import ClassName, IclDiscrete
 from paribus.studies.settings import check_distinct
 from paribus.studies.stages.panels_incontext import PanelArm, PromptPanelsConfig, prompt_panels
 from paribus.studies.stages.sequences import SequenceConfig
+from paribus.testbeds.incontext.counting import MOST_FUNCTIONS, optimal_is_computed
 
 DESCRIPTIONS: dict[str, str] = {
     "transformer": "Transformer",
@@ -78,6 +79,24 @@ def check(settings: IclDiscrete) -> None:
         raise ConfigError(
             f"points={points} leave no room for a teaching sequence of {name!r} at dimensions={dimensions}, which can "
             f"take {longest} points; raise points, or lower dimensions."
+        )
+    if "optimal" in settings.learners:
+        _check_optimal(Steps(settings))
+
+
+def _check_optimal(steps: Steps) -> None:
+    """Refuse classes whose best learner is not computed. Prompts of vectors are tested with noisy labels, too; that of
+    the nearest-neighbour class is its rule, whatever the noise."""
+    asked = [("", True, steps.problem(name)) for name in steps.s.classes]
+    asked += [("direct.", False, steps.direct(name).problem) for name in steps.s.direct.classes]
+    for part, noisy, problem in asked:
+        name, dimensions, size = problem.name, problem.dimensions, int(problem.settings.get("size", 0))
+        if name == "nearest_neighbour" or optimal_is_computed(name, dimensions, size=size, label_noise=noisy):
+            continue
+        raise ConfigError(
+            f"learners name 'optimal', but the best learner of {name!r} at {part}dimensions={dimensions} is not "
+            f"computed: it is a vote of more than {MOST_FUNCTIONS:,} functions; leave 'optimal' out of learners or "
+            f"{name!r} out of {part}classes, or lower {part}dimensions."
         )
 
 

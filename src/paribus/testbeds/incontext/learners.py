@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from paribus.errors import ConfigError
+from paribus.testbeds.incontext.counting import MOST_FUNCTIONS
 from paribus.testbeds.incontext.function_class import FunctionClass
 from paribus.testbeds.incontext.learner import Learner, Null, correct
 from paribus.testbeds.incontext.learners_bayes import Bayes, listed
@@ -16,9 +17,6 @@ from paribus.testbeds.incontext.learners_trees import BoostedTrees, GreedyTree
 from paribus.testbeds.incontext.prompts import Prompts
 
 __all__ = ["Learner", "commoner_label", "correct", "learners_for", "optimal_for", "score_learners"]
-
-# Most functions that a Bayes vote goes through: 64 prompts then take some seconds of one core.
-MOST_FUNCTIONS = 250_000
 
 _TERMS: dict[str, Target] = {
     "conjunction": "conjunction",
@@ -59,7 +57,8 @@ def optimal_for(
     """The learner that no other beats in expectation on fresh prompts of the class; None where none can be computed.
 
     Gaussian elimination for parities and the rule itself for the nearest-neighbour class at any size; a Bayes vote
-    where the class lists at most ``most`` functions, exact with label noise, too.
+    where the class lists at most ``most`` functions, exact with label noise, too. ``counting.optimal_is_computed``
+    tells ahead whether there is one, without listing any.
     """
     if function_class.name == "parity" and not label_noise:
         return ParityElimination()

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from paribus.errors import ConfigError
-
-LIMIT = 2**20
-"""Most rows that are listed."""
+from paribus.testbeds.incontext.counting import MOST_LISTED
 
 
 def all_points(dimensions: int) -> Tensor:
@@ -59,10 +57,10 @@ def check_size(name: str, size: int, dimensions: int) -> None:
 
 
 def check_listed(rows: int, what: str, dimensions: int) -> None:
-    """Raise ``ConfigError`` when a list would be longer than ``LIMIT``."""
-    if rows > LIMIT:
+    """Raise ``ConfigError`` when a list would be longer than ``MOST_LISTED``."""
+    if rows > MOST_LISTED:
         raise ConfigError(
-            f"There are {rows} {what} at dimensions={dimensions}, more than the {LIMIT} that are listed; "
+            f"There are {rows} {what} at dimensions={dimensions}, more than the {MOST_LISTED} that are listed; "
             "lower dimensions, or sample instead."
         )
 
