@@ -111,8 +111,8 @@ def test_a_dry_run_counts_and_asks_nothing(shelf: Path, tmp_path: Path) -> None:
         done = critique(server.url, tmp_path / "c.jsonl", *words)
         assert done.exit_code == 0, done.stderr
         assert server.calls == 0
-    line = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("24"))
-    assert line[:2] == ["24", "24"] and line[3:] == ["2400", "2.40"]
+    line = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("served"))
+    assert line[1:4] == ["24", "0", "24"] and line[5:] == ["2400", "2.40"]
     assert not list(tmp_path.iterdir())
 
 

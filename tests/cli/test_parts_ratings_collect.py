@@ -161,9 +161,9 @@ def test_a_dry_run_asks_nothing_and_names_the_price(forms: Path, tmp_path: Path)
         done = call("ratings", "rate", forms, *words, "--prices", "1000,0")
         assert done.exit_code == 0, done.stderr
         assert server.calls == 0 and list(tmp_path.glob("m.jsonl*")) == []
-    cells = done.stdout.split("ratings")[1].split()
-    read, price = int(cells[1].replace(",", "")), float(cells[-1])
-    assert cells[0] == "160" and price == pytest.approx(read / 1000, abs=0.01)
+    cells = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("served"))
+    read, price = int(cells[4]), float(cells[-1])
+    assert cells[1:4] == ["160", "0", "160"] and price == pytest.approx(read / 1000, abs=0.01)
 
 
 def test_tables_become_records_and_records_tables(tmp_path: Path) -> None:

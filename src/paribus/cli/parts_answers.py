@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from paribus.cli.parts_engines import EngineChoice, cost_of
+from paribus.cli.parts_engines import EngineChoice, cache_beside, cost_of, foresee
 from paribus.cli.parts_progress import Steps, say
 from paribus.cli.parts_record import open_file, rows_hash
 
@@ -35,13 +35,15 @@ def answer(
     source: str,
     batch_size: int,
     accept_failures: bool = False,
+    dry_run: bool = False,
 ) -> list["Completion"]:
     """Have prompts answered into ``out``, going on where an earlier run stopped; returns the completions.
 
-    Leaves with exit code 1 when requests failed and that is not accepted: then ``out`` does not come to be.
+    Leaves with exit code 1 when requests failed and that is not accepted: then ``out`` does not come to be. A dry run
+    prints what would be asked, and returns nothing.
     """
     from paribus.data.growing import GrowingFile, fill
-    from paribus.feedback.sampling import sample_completions
+    from paribus.feedback.sampling import completion_requests, sample_completions
     from paribus.records import Completion, read_records
 
     data = {"source": source, "rows": len(prompts), "hash": rows_hash(prompts)}
@@ -49,8 +51,11 @@ def answer(
     if run.complete:
         say(f"{out} is finished already; nothing to do.")
         return list(read_records(out, Completion))
+    if dry_run:
+        foresee(choice, completion_requests(prompts, **asdict(asked)), out)
+        return []
     file = GrowingFile(out, Completion, lambda row: row.id)
-    cache = out.with_name(f"{out.name}.requests.sqlite")
+    cache = cache_beside(out)
     with Steps(f"answers of {choice.name}", len(prompts), "prompt") as steps:
         engine = choice.open(cache)
         check_lengths(engine, [(prompt.id, prompt.messages) for prompt in prompts], asked.max_tokens)

@@ -10,13 +10,15 @@ import typer
 from paribus.cli.parts_engines import (
     ApiKeyVariable,
     Concurrency,
+    DryRun,
     Endpoint,
     EngineChoice,
     PriceCap,
     Prices,
+    cache_beside,
     cost_of,
+    foresee,
     name_of,
-    price_table,
 )
 from paribus.cli.parts_inputs import Language, Languages, Limit, OnBadRow, Reading, Split
 from paribus.cli.parts_options import AcceptFailures, BatchSize, Device, Dtype, OutFile, Seed, Threads, prepare
@@ -63,7 +65,7 @@ def critique(
     ] = 1.0,
     accuracy: Annotated[float, typer.Option(min=0.0, max=1.0, help="rules: the chance of a claim to be right.")] = 1.0,
     omission: Annotated[float, typer.Option(min=0.0, max=1.0, help="rules: the chance of one to be left out.")] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     batch_size: BatchSize = 64,
     api_key_variable: ApiKeyVariable = "OPENAI_API_KEY",
@@ -99,11 +101,9 @@ def critique(
     choice = EngineChoice(
         critic, name_of(critic, None), endpoint, api_key_variable, concurrency, prices, price_cap, device, dtype
     )
-    if dry_run:
-        _foresee(answers, critic, settings, prices)
-        return
-    _write(choice, answers, settings, out, batch_size, accept_failures)
-    print(out)
+    _write(choice, answers, settings, out, batch_size, accept_failures, dry_run)
+    if not dry_run:
+        print(out)
 
 
 @dataclass(frozen=True)
@@ -143,23 +143,12 @@ def _read(reading: Reading, source: str, completions: str | None) -> _Answers:
     return found
 
 
-def _foresee(answers: _Answers, critic: str, settings: dict[str, Any], prices: str) -> None:
-    """What a run would ask, and at most cost."""
-    from paribus.cli.parts_progress import print_table
-    from paribus.inference.endpoint import TEMPLATE_TOKENS
+def _requests(answers: _Answers, settings: dict[str, Any]) -> list[Any]:
+    """What a model would be asked; equal answers to a prompt share a request."""
     from paribus.inference.scripted import ScriptedEngine
 
-    requests = {}
-    if critic != RULES:
-        asking = _engine_critic(ScriptedEngine(lambda request: ""), settings)
-        requests = {request.id: request for request in (asking.request(*row) for row in answers.rows)}
-    turns = [turn for request in requests.values() for turn in request.messages]
-    read = sum(len(turn.content.encode()) + TEMPLATE_TOKENS for turn in turns) + TEMPLATE_TOKENS * len(requests)
-    written = len(requests) * settings.get("max_tokens", 0)
-    table = price_table(prices)
-    cost = "–" if table is None else f"{table.of(read, written):.2f}"
-    columns = ["answers", "requests", "tokens read (at most)", "tokens written (at most)", "price (at most)"]
-    print_table(f"What {critic} would be asked", columns, [[len(answers.rows), len(requests), read, written, cost]])
+    asking = _engine_critic(ScriptedEngine(lambda request: ""), settings)
+    return list({request.id: request for request in (asking.request(*row) for row in answers.rows)}.values())
 
 
 def _engine_critic(engine: Any, settings: dict[str, Any]) -> Any:
@@ -170,7 +159,13 @@ def _engine_critic(engine: Any, settings: dict[str, Any]) -> Any:
 
 
 def _write(
-    choice: EngineChoice, answers: _Answers, settings: dict[str, Any], out: Path, batch_size: int, accept: bool
+    choice: EngineChoice,
+    answers: _Answers,
+    settings: dict[str, Any],
+    out: Path,
+    batch_size: int,
+    accept: bool,
+    dry_run: bool,
 ) -> None:
     """Have the critiques written into ``out``, going on where an earlier run stopped, and say what they are like."""
     from paribus.cli.parts_answers import settle
@@ -185,9 +180,12 @@ def _write(
         say(f"{out} is finished already; nothing to do.")
         report(list(read_records(out, Critique)), languages)
         return
+    if dry_run:
+        foresee(choice, _requests(answers, settings) if choice.model != RULES else [], out)
+        return
     file = GrowingFile(out, Critique, lambda row: f"{row.prompt_id}/{row.completion_id}")
     keys = [f"{row.prompt_id}/{row.id}" for _, row in answers.rows]
-    cache = out.with_name(f"{out.name}.requests.sqlite")
+    cache = cache_beside(out)
     with Steps(f"critiques of {choice.name}", len(keys), "answer") as steps:
         critic = _open(choice, settings, cache, answers)
         run.begin()

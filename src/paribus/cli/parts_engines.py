@@ -1,13 +1,17 @@
 """Who answers: a model in this process or one behind an address, opened from the same options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from paribus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paribus.inference.endpoint_limits import Estimate
+    from paribus.inference.engine import GenerationRequest
 
 Endpoint = Annotated[
     str | None,
@@ -22,6 +26,9 @@ Concurrency = Annotated[int, typer.Option(min=1, help="Requests to the server at
 Prices = Annotated[
     str,
     typer.Option(metavar="IN,OUT", help="The server's prices for a million tokens read and written, such as 0.5,1.5."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked and at most cost; ask nothing, make no file.")
 ]
 PriceCap = Annotated[float | None, typer.Option(help="Stop before the price exceeds this (needs --prices).")]
 
@@ -69,6 +76,17 @@ class EngineChoice:
             progress=progress,
         )
 
+    def estimate(self, requests: Sequence["GenerationRequest"], cache: Path) -> "Estimate":
+        """What ``requests`` would take beyond the answers in ``cache``; a model in this process is not even loaded."""
+        from paribus.inference.endpoint import most_read
+        from paribus.inference.endpoint_limits import Estimate
+
+        if self.endpoint is not None:
+            found: Estimate = self.open(cache).estimate(requests)
+            return found
+        read, written = sum(most_read(row.messages) for row in requests), sum(row.max_tokens for row in requests)
+        return Estimate(len(requests), len(requests), 0, read, written, None)
+
     def _local(self, progress: Callable[[int, int], None] | None) -> Any:
         from paribus.inference.local import LocalEngine
         from paribus.models.load import load_causal, load_tokenizer
@@ -100,6 +118,23 @@ def price_table(text: str) -> Any:
     except ValueError:
         raise ConfigError(f"--prices is {text!r}; give two numbers, such as 0.5,1.5 (a million tokens).") from None
     return Table(read, written)
+
+
+def cache_beside(out: Path) -> Path:
+    """Where a command keeps a server's answers until its output is whole."""
+    return out.with_name(f"{out.name}.requests.sqlite")
+
+
+def foresee(choice: EngineChoice, requests: Sequence["GenerationRequest"], out: Path) -> None:
+    """Print what a command that writes ``out`` would ask and at most cost, going on where an earlier run stopped."""
+    from paribus.cli.parts_progress import print_table
+
+    found = choice.estimate(requests, cache_beside(out))
+    price = "–" if found.price is None else f"{found.price:.2f}"
+    bounds = [found.prompt_tokens, found.completion_tokens]
+    columns = ["", "requests", "kept", "to ask", "tokens read (at most)", "tokens written (at most)", "price (at most)"]
+    row = [choice.name, found.requests, found.cached, found.calls, *bounds, price]
+    print_table("What would be asked", columns, [row])
 
 
 def cost_of(engine: Any, rows: list[Any]) -> dict[str, Any]:

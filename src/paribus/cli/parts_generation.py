@@ -7,6 +7,7 @@ import typer
 from paribus.cli.parts_engines import (
     ApiKeyVariable,
     Concurrency,
+    DryRun,
     Endpoint,
     EngineChoice,
     PriceCap,
@@ -54,6 +55,7 @@ def generate(
     concurrency: Concurrency = 8,
     prices: Prices = "",
     price_cap: PriceCap = None,
+    dry_run: DryRun = False,
     accept_failures: AcceptFailures = False,
     languages: Languages = "",
     language: Language = None,
@@ -81,5 +83,15 @@ def generate(
         model, name_of(model, name), endpoint, api_key_variable, concurrency, prices, price_cap, device, dtype
     )
     asked = Asked(samples, temperature, top_p, max_tokens, seed)
-    answer(choice, rows, asked, out, source=prompts, batch_size=batch_size, accept_failures=accept_failures)
-    print(out)
+    answer(
+        choice,
+        rows,
+        asked,
+        out,
+        source=prompts,
+        batch_size=batch_size,
+        accept_failures=accept_failures,
+        dry_run=dry_run,
+    )
+    if not dry_run:
+        print(out)

@@ -9,11 +9,14 @@ import typer
 from paribus.cli.parts_engines import (
     ApiKeyVariable,
     Concurrency,
+    DryRun,
     Endpoint,
     EngineChoice,
     PriceCap,
     Prices,
+    cache_beside,
     cost_of,
+    foresee,
     name_of,
 )
 from paribus.cli.parts_inputs import Language, Languages, Limit, OnBadRow, Reading, Split, one_answer_each
@@ -95,6 +98,7 @@ def judge(
     concurrency: Concurrency = 8,
     prices: Prices = "",
     price_cap: PriceCap = None,
+    dry_run: DryRun = False,
     accept_failures: AcceptFailures = False,
     languages: Languages = "",
     language: Language = None,
@@ -145,8 +149,9 @@ def judge(
         "check_language": check_language,
         "seed": seed,
     }
-    _play(choice, played, rules, out, (prompts, a, b), batch_size, accept_failures)
-    print(out)
+    _play(choice, played, rules, out, (prompts, a, b), batch_size, accept_failures, dry_run)
+    if not dry_run:
+        print(out)
 
 
 def _play(
@@ -157,6 +162,7 @@ def _play(
     sources: tuple[str, str, str],
     batch_size: int,
     accept_failures: bool,
+    dry_run: bool,
 ) -> None:
     """Have the games judged into ``out``, going on where an earlier run stopped, and report on the judge."""
     from paribus.cli.parts_answers import check_lengths, settle
@@ -164,6 +170,7 @@ def _play(
     from paribus.cli.parts_record import open_file
     from paribus.data.growing import GrowingFile, fill
     from paribus.feedback.engine_judge import EngineJudge
+    from paribus.inference.scripted import ScriptedEngine
     from paribus.records import Verdict, read_records
 
     inputs = {"judge": choice.identity, "data": _facts(played, sources)}
@@ -172,9 +179,13 @@ def _play(
         say(f"{out} is finished already; nothing to do.")
         report(list(read_records(out, Verdict)))
         return
+    if dry_run:
+        asking = EngineJudge(ScriptedEngine(lambda request: "", score=lambda request: 0.0), **rules)
+        foresee(choice, [asking.request(game) for game in played], out)
+        return
     file = GrowingFile(out, Verdict, lambda row: f"{row.language}/{row.prompt_id}/{row.order}")
     keys = [f"{game.prompt.language}/{game.prompt.id}/{game.order}" for game in played]
-    cache = out.with_name(f"{out.name}.requests.sqlite")
+    cache = cache_beside(out)
     with Steps(f"verdicts of {choice.name}", len(played), "game") as steps:
         judge = EngineJudge(choice.open(cache), **rules)
         requests = [judge.request(game) for game in played]

@@ -9,11 +9,14 @@ import typer
 from paribus.cli.parts_engines import (
     ApiKeyVariable,
     Concurrency,
+    DryRun,
     Endpoint,
     EngineChoice,
     PriceCap,
     Prices,
+    cache_beside,
     cost_of,
+    foresee,
     name_of,
 )
 from paribus.cli.parts_inputs import Language, Languages, Limit, OnBadRow, Reading, Split
@@ -159,7 +162,7 @@ def rate(
     concurrency: Concurrency = 8,
     prices: Prices = "",
     price_cap: PriceCap = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
+    dry_run: DryRun = False,
     accept_failures: AcceptFailures = False,
     on_bad_row: OnBadRow = "fail",
     device: Device = "cpu",
@@ -181,12 +184,12 @@ def rate(
 
     tasks = rating_tasks(list(read_records(forms, Form, on_bad_row=on_bad_row, bad_rows=Path(f"{out}.bad.jsonl"))))
     rules = {"max_tokens": max_tokens, "temperature": temperature, "system": system, "seed": seed}
-    if dry_run:
-        _foresee(tasks, rules, prices)
-        return
     choice = EngineChoice(
         rater, name_of(rater, name), endpoint, api_key_variable, concurrency, prices, price_cap, device, dtype
     )
+    if dry_run:
+        foresee(choice, _requests(tasks, rules), out)
+        return
     _rate(choice, tasks, rules, out, forms, batch_size, accept_failures)
     print(out)
 
@@ -287,20 +290,13 @@ def _print_forms(forms: Sequence["Form"]) -> None:
     print_table("Forms", ["pass", "forms", "outputs", "repeats", "distractors"], rows)
 
 
-def _foresee(tasks: Sequence["RatingTask"], rules: dict[str, Any], prices: str) -> None:
-    """What a run would ask, and at most cost."""
-    from paribus.cli.parts_engines import price_table
-    from paribus.cli.parts_progress import print_table
+def _requests(tasks: Sequence["RatingTask"], rules: dict[str, Any]) -> list[Any]:
+    """What a model would be asked."""
     from paribus.feedback.annotation.machine import EngineRater
     from paribus.inference.scripted import ScriptedEngine
 
     asking = EngineRater(ScriptedEngine(lambda request: ""), **rules)
-    letters = sum(len(turn.content) for task in tasks for turn in asking.request(task).messages)
-    read, written = letters // 4, len(tasks) * rules["max_tokens"]
-    table = price_table(prices)
-    cost = "–" if table is None else f"{table.of(read, written):.2f}"
-    columns = ["what", "requests", "tokens read (about)", "tokens written (at most)", "price (at most)"]
-    print_table("What would be asked", columns, [["ratings", len(tasks), f"{read:,}", f"{written:,}", cost]])
+    return [asking.request(task) for task in tasks]
 
 
 def _rate(
@@ -327,7 +323,7 @@ def _rate(
         _print_ratings(list(read_records(out, Rating)))
         return
     file = GrowingFile(out, Rating, lambda row: str(row.meta["task"]))
-    cache = out.with_name(f"{out.name}.requests.sqlite")
+    cache = cache_beside(out)
     with Steps(f"ratings of {choice.name}", len(tasks), "output") as steps:
         asking = EngineRater(choice.open(cache), **rules)
         check_lengths(asking.engine, [(task.key, asking.request(task).messages) for task in tasks], rules["max_tokens"])

@@ -1,10 +1,20 @@
 """Answers from an engine, as records."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from paribus.errors import EngineError
-from paribus.inference.engine import Engine, GenerationRequest
+from paribus.inference.engine import Engine, GenerationRequest, Reply
 from paribus.records import Completion, Prompt
+
+
+def completion_requests(prompts: Sequence[Prompt], *, samples: int = 1, **settings: Any) -> list[GenerationRequest]:
+    """What ``sample_completions`` asks; ``settings`` are those of a request."""
+    return [
+        GenerationRequest(id=f"{prompt.id}#{number}", messages=prompt.messages, **settings)
+        for prompt in prompts
+        for number in range(samples)
+    ]
 
 
 def sample_completions(
@@ -22,18 +32,8 @@ def sample_completions(
     A failed request becomes a completion with ``finish="error"`` and its reason in ``meta``; nothing is dropped.
     Raises ``EngineError`` when every request failed.
     """
-    requests = [
-        GenerationRequest(
-            id=f"{prompt.id}#{number}",
-            messages=prompt.messages,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-        )
-        for prompt in prompts
-        for number in range(samples)
-    ]
+    settings = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "seed": seed}
+    requests = completion_requests(prompts, samples=samples, **settings)
     replies = engine.generate(requests)
     if requests and all(reply.finish == "error" for reply in replies):
         raise EngineError(f"All {len(requests)} requests to {engine.name} failed; the first said: {replies[0].error}")
@@ -47,7 +47,13 @@ def sample_completions(
             text=reply.text,
             finish=reply.finish,
             tokens=reply.tokens,
-            meta={"logprob": reply.logprob, "seed": seed} | ({"error": reply.error} if reply.error else {}),
+            meta={"logprob": reply.logprob, "seed": seed} | failure_of(reply),
         )
         for prompt, request, reply in zip(owners, requests, replies, strict=True)
     ]
+
+
+def failure_of(reply: Reply) -> dict[str, str]:
+    """Why a reply failed, in words (``error``) and, where the engine says it, as a kind (``failure``)."""
+    found = {"error": reply.error, "failure": reply.failure}
+    return {name: value for name, value in found.items() if value}

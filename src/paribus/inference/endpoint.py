@@ -27,6 +27,7 @@ from paribus.inference.endpoint_http import CallError, JsonClient
 from paribus.inference.endpoint_limits import Estimate, Meter, Pace, Prices, Usage
 from paribus.inference.engine import GenerationRequest, Reply, Score, ScoreRequest, check_distinct
 from paribus.inference.request_cache import Answer, RequestCache
+from paribus.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -215,8 +216,7 @@ class EndpointEngine:
     def _chat_call(self, request: GenerationRequest) -> Call:
         turns = [{"role": turn.role, "content": turn.content} for turn in request.messages]
         asked = {"messages": turns, **({"logprobs": True} if self.reply_logprobs else {})}
-        most_in = sum(len(turn.content.encode()) + TEMPLATE_TOKENS for turn in request.messages) + TEMPLATE_TOKENS
-        return self._written_call("chat/completions", asked, request, most_in, self._reader.chat)
+        return self._written_call("chat/completions", asked, request, most_read(request.messages), self._reader.chat)
 
     def _text_call(self, request: GenerationRequest, prompt: list[int] | str, most_in: int) -> Call:
         asked = {"prompt": prompt, **({"logprobs": 1} if self.reply_logprobs else {})}
@@ -262,6 +262,12 @@ def reply(request_id: str, answer: Answer | CallError) -> Reply:
     if isinstance(answer, CallError):
         return Reply(request_id=request_id, text="", tokens=0, finish="error", error=str(answer), failure=answer.kind)
     return Reply(request_id=request_id, **answer)
+
+
+def most_read(messages: Sequence[Message]) -> int:
+    """The most tokens that a conversation is taken to have: one a byte, and ``TEMPLATE_TOKENS`` a turn and for the
+    opened one."""
+    return sum(len(turn.content.encode()) + TEMPLATE_TOKENS for turn in messages) + TEMPLATE_TOKENS
 
 
 def request_seed(request: GenerationRequest) -> int:

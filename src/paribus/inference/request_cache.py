@@ -97,7 +97,8 @@ class RequestCache:
         # In the write-ahead log a commit outlives the process without a flush to disk for each.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
-        )
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        if layout != LAYOUT:  # else nothing is written before an answer is
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
+            )
+            connection.execute(f"PRAGMA user_version = {LAYOUT}")
