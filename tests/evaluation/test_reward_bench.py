@@ -188,3 +188,13 @@ def test_pairs_of_other_sources_are_refused() -> None:
 
     with pytest.raises(DataError, match="the subset None"):
         reward_bench(Outcomes("x", (pair(0, "a", "b"),), np.ones(1)))
+
+
+def test_pairs_of_one_id_keep_values_of_their_own(tmp_path: Path) -> None:
+    """Outcomes from elsewhere may name two pairs alike; the score of all languages is that of the one there is."""
+    pairs = load_reward_bench(write(tmp_path / "x.jsonl", published(2)))
+    alike = tuple(pair.model_copy(update={"id": "same"}) for pair in pairs)
+    found = reward_bench(Outcomes("by", alike, np.array([1.0, 0.0] * 23)), resamples=100)
+    for language in ("all", "en"):
+        assert all(row.accuracy.estimate == 0.5 for row in found.subsets if row.language == language)
+        assert found.of("all", language).score.estimate == pytest.approx(0.5)

@@ -2,7 +2,8 @@
 
 Two ways (papers/reward-critiques.md section 5): whether a reader who sees the critiques alone prefers the right answer,
 and whether each claim of a critique agrees with the known truth. Both come out as item rows, so critics compare by
-language and aspect with clustered intervals, and ``quality_and_accuracy`` relates them to reward-model accuracy.
+language and aspect with clustered intervals, and ``benchmark_quality.rank_correlation`` relates their means to the
+accuracy of the reward models that read them.
 """
 
 from collections import Counter

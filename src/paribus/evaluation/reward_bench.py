@@ -100,13 +100,14 @@ def reward_bench(
     if missing:
         raise ConfigError(f"weights lacks {', '.join(missing)}; give a weight for every subset, as in WEIGHTS.")
     languages = sorted({pair.language for pair in outcomes.pairs})
-    cells = {ALL: outcomes.pairs}
+    everyone = range(len(outcomes.pairs))
+    cells: dict[str, Sequence[int]] = {ALL: everyone}
     if by_language:
-        cells |= {code: tuple(p for p in outcomes.pairs if p.language == code) for code in languages}
-    worth = dict(zip((pair.id for pair in outcomes.pairs), outcomes.value, strict=True))
+        cells |= {code: [n for n in everyone if outcomes.pairs[n].language == code] for code in languages}
     sections, subsets = list[SectionScore](), list[SubsetScore]()
-    for language, pairs in cells.items():
-        table = _Table(pairs, np.array([worth[pair.id] for pair in pairs]), (resamples, level, rng))
+    for language, places in cells.items():
+        own = [outcomes.pairs[place] for place in places]
+        table = _Table(own, outcomes.value[list(places)], (resamples, level, rng))
         sections += table.section_scores(language, weights)
         subsets += [table.subset_score(language, subset) for subset in table.present]
     everything = _Table(outcomes.pairs, outcomes.value, (resamples, level, rng))

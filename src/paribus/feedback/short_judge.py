@@ -1,9 +1,10 @@
 """A judge trained on pairs: a language model that was shown two answers and learned to name the better one.
 
 Its prompt is short, without rules, for models too small to follow them; a judge that is asked in words is
-``engine_judge.EngineJudge``. Answers may carry critiques (``critiques.spoken`` puts them behind the text).
+``engine_judge.EngineJudge``. Answers may carry critiques (``critiques.pairs_to_read`` puts them behind the text).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from paribus.errors import EngineError
@@ -13,11 +14,14 @@ from paribus.inference.engine import Engine, GenerationRequest
 from paribus.records import Example, Message, Prompt, Verdict, VerdictLabel
 
 _LABELS: Mapping[str, VerdictLabel] = {"A": "A>B", "B": "B>A"}
+_MARKS = re.compile(r"(?m)^(\[(?:A|B|better)\])\s*$")
 
 
 def judge_messages(prompt: Prompt, first: str, second: str) -> tuple[Message, ...]:
-    """What the judge reads: conversation, answer A, answer B."""
-    return (Message(role="user", content=f"{conversation(prompt)}\n\n[A]\n{first}\n\n[B]\n{second}\n\n[better]"),)
+    """What the judge reads: conversation, answer A, answer B. Lines of theirs that look like marks are moved in by a
+    space, so that no answer can end itself and bring the other one."""
+    asked, a, b = (_MARKS.sub(r" \1", text) for text in (conversation(prompt), first, second))
+    return (Message(role="user", content=f"{asked}\n\n[A]\n{a}\n\n[B]\n{b}\n\n[better]"),)
 
 
 def judge_examples(rows: Sequence[tuple[Prompt, str, str]]) -> list[Example]:
