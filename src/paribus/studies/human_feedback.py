@@ -18,6 +18,7 @@ from paribus.studies.human_feedback_claims import (
     contrasts,
     of_system,
     picked,
+    policy,
     under,
     weights,
 )
@@ -38,10 +39,11 @@ def build(settings: HumanFeedback) -> Arms:
     """All arms of the study for all seeds, and the stage that draws their panels."""
     check(settings)
     steps = Steps(settings)
-    arms = [*_under(settings, steps), *_picked(settings, steps)]
+    arms = [*_under(settings, steps), *_picked(settings, steps), *_policies(settings, steps)]
     if not settings.served:
         arms += [*_systems(settings, steps), *_weights(steps)]
-    return Arms(arms, panels=[_panels(settings, steps, {arm.name: arm.runs for arm in arms})])
+    given = [steps.given] if settings.ratings else []
+    return Arms(arms, panels=[_panels(settings, steps, {arm.name: arm.runs for arm in arms}), *given])
 
 
 def check(settings: HumanFeedback) -> None:
@@ -49,6 +51,7 @@ def check(settings: HumanFeedback) -> None:
     s = settings
     names = tuple(system.name for system in s.systems)
     check_distinct({"seeds": s.seeds, "systems": names, "optimisation.sizes": s.optimisation.sizes})
+    check_distinct({"rounds.by": s.rounds.by}, may_be_empty=True)
     if len(names) > len(PREAMBLES):
         raise ConfigError(
             f"systems names {len(names)} and each input is answered {len(PREAMBLES)} times, once under each preamble; "
@@ -58,6 +61,13 @@ def check(settings: HumanFeedback) -> None:
         raise ConfigError(
             f"optimisation.sizes={s.optimisation.sizes} asks for more than inputs.candidates={s.inputs.candidates} "
             "answers; raise that, or lower these."
+        )
+    if s.experts and not s.ratings:
+        raise ConfigError(f"experts={s.experts!r} label no ratings; name the files of ratings in ratings, too.")
+    unknown = [by for by in s.rounds.by if by not in (*s.conditions, TRUTH)]
+    if s.rounds.count and unknown:
+        raise ConfigError(
+            f"rounds.by names {unknown[0]!r}, and feedback is of {', '.join((*s.conditions, TRUTH))}; choose of these."
         )
     if s.served and not all(system.endpoint for system in s.systems):
         raise ConfigError("Some systems have an endpoint and some are simulated; serve all, or none.")
@@ -130,6 +140,20 @@ def _picked(s: HumanFeedback, steps: Steps) -> list[Arm]:
     ]
 
 
+def _policies(s: HumanFeedback, steps: Steps) -> list[Arm]:
+    if not s.rounds.count:
+        return []
+    return [
+        Arm(
+            policy(by),
+            f"a policy after {s.rounds.count} rounds of training on its answers that {by} feedback picks",
+            steps.policies(by),
+            factors={"feedback": by, "rounds": s.rounds.count},
+        )
+        for by in s.rounds.by
+    ]
+
+
 def _panels(s: HumanFeedback, steps: Steps, examined: Mapping[str, Mapping[int, Mapping[str, Handle]]]) -> Handle:
     """The stage that turns stored records into the report's charts."""
     first = s.seeds[0]
@@ -140,6 +164,8 @@ def _panels(s: HumanFeedback, steps: Steps, examined: Mapping[str, Mapping[int, 
         planted=steps.planted,
         alpha=s.alpha,
         sizes=s.optimisation.sizes,
+        rounds=s.rounds.count,
+        trained=s.rounds.by if s.rounds.count else (),
         picked={by: picked(by) for by in feedback},
         reference=PLAIN if not s.served else s.systems[0].name,
     )
@@ -151,6 +177,12 @@ def _panels(s: HumanFeedback, steps: Steps, examined: Mapping[str, Mapping[int, 
         pairs={f"{by}@{seed}": steps.pairs(by, seed) for by in (*s.conditions, TRUTH) for seed in s.seeds},
         examinations={
             f"{picked(by)}@{seed}": examined[picked(by)][seed]["evaluation"] for by in feedback for seed in s.seeds
+        },
+        policies={
+            f"{by}-{number}@{seed}": steps.trained(by, seed, number)
+            for by in (s.rounds.by if s.rounds.count else ())
+            for number in range(s.rounds.count + 1)
+            for seed in s.seeds
         },
     )
 

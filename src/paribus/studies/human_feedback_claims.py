@@ -59,9 +59,14 @@ def picked(by: str) -> str:
     return f"picked_by_{by}"
 
 
+def policy(by: str) -> str:
+    """Name of the arm of a policy that was trained on what a reward model picks."""
+    return f"policy_by_{by}"
+
+
 def contrasts(settings: HumanFeedback) -> list[Contrast]:
     """The comparisons that the settings' systems and raters allow."""
-    rows = [*_gaps(settings), *_picks(settings)]
+    rows = [*_gaps(settings), *_picks(settings), *_policies(settings)]
     return rows if settings.served else [*rows, *_systems(settings), *_weights()]
 
 
@@ -222,6 +227,27 @@ def _picks(s: HumanFeedback) -> list[Contrast]:
     return rows
 
 
+def _policies(s: HumanFeedback) -> list[Contrast]:
+    if not s.rounds.count or TRUTH not in s.rounds.by:
+        return []
+    matched = Matched(currency="calls", labels=("samples-*",))
+    return [
+        _row(
+            f"assertiveness of a policy trained by {by} feedback against one trained by the truth",
+            policy(by),
+            policy(TRUTH),
+            "policy_assertiveness",
+            _PAIRS,
+            "policies, no bias planted" if by == "fair" else "policies trained by biased feedback",
+            direction="equivalent" if by == "fair" else "greater",
+            margin=STYLE_MARGIN if by == "fair" else 0.0,
+            matched=matched,
+        )
+        for by in s.rounds.by
+        if by != TRUTH
+    ]
+
+
 def claims(settings: HumanFeedback) -> list[Claim]:
     """Claims of which at least one contrast is there."""
     found = {row.name for row in contrasts(settings)}
@@ -298,6 +324,18 @@ def claims(settings: HumanFeedback) -> list[Claim]:
             (row.name for row in contrasts(settings) if row.family == "optimising, no bias planted"),
             id="optimising-fair",
             sentence="Optimising against unbiased feedback leaves assertiveness where the truth leaves it.",
+            source=MISSING,
+        ),
+        *claim(
+            (row.name for row in contrasts(settings) if row.family == "policies trained by biased feedback"),
+            id="policies",
+            sentence="A model trained on what biased feedback picks from its answers becomes more assertive.",
+            source=MISSING,
+        ),
+        *claim(
+            (row.name for row in contrasts(settings) if row.family == "policies, no bias planted"),
+            id="policies-fair",
+            sentence="A model trained by unbiased feedback becomes no more assertive than the truth makes it.",
             source=MISSING,
         ),
         *claim(

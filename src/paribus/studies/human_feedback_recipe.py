@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-from paribus.lab import Handle
+from paribus.lab import Handle, file_input
 from paribus.studies.human_feedback_settings import HumanFeedback
 from paribus.studies.stages.annotation import (
     OutputsConfig,
@@ -23,8 +23,18 @@ from paribus.studies.stages.annotation_measures import (
     examine_weights,
 )
 from paribus.studies.stages.data import TokenizerConfig, tokenizer
-from paribus.studies.stages.models import HubModelConfig, PretrainConfig, compute_test, hub_model, pretrain
+from paribus.studies.stages.models import (
+    FinetuneConfig,
+    HubModelConfig,
+    PretrainConfig,
+    compute_test,
+    finetune,
+    hub_model,
+    pretrain,
+)
 from paribus.studies.stages.optimisation import FeedbackPairsConfig, PicksConfig, examine_picks, feedback_pairs
+from paribus.studies.stages.panels_ratings import GivenRatingsConfig, audit_given
+from paribus.studies.stages.policies import PolicyTestConfig, SampleConfig, examine_policy, pick_samples
 from paribus.studies.stages.readers import ReaderConfig, train_reader
 
 Examined = dict[int, Mapping[str, Handle]]
@@ -61,11 +71,11 @@ class Steps:
 
     def ratings(self, condition: str, seed: int) -> Handle:
         """What the raters of a condition say."""
-        s, given = self.s, {"outputs": self.outputs, "forms": self.forms}
+        outputs, forms = self.outputs, self.forms
         if condition == "machine":
-            return machine_ratings(s.machine, **given, seed=seed, label="ratings")
-        crowd = s.crowd if condition == "crowd" else s.crowd.unbiased()
-        return crowd_ratings(crowd, **given, seed=seed, label="ratings")
+            return machine_ratings(self.s.machine, outputs=outputs, forms=forms, seed=seed, label="ratings")
+        crowd = self.s.crowd if condition == "crowd" else self.s.crowd.unbiased()
+        return crowd_ratings(crowd, outputs=outputs, forms=forms, seed=seed, label="ratings")
 
     # ---- Ratings against the truth ----------------------------------------------------------------------------------
 
@@ -172,3 +182,55 @@ class Steps:
             }
             for seed in self.s.seeds
         }
+
+    def policy(self, by: str, seed: int, rounds: int) -> Handle:
+        """The base after some rounds of training on what a reward model picks from its own answers."""
+        if rounds == 0:
+            return self.base
+        before, chosen = self.policy(by, seed, rounds - 1), self.s.rounds
+        config = SampleConfig(
+            prompts=chosen.prompts,
+            offset=(rounds - 1) * chosen.prompts,
+            samples=chosen.samples,
+            max_tokens=chosen.max_tokens,
+            most_tokens=self.s.optimisation.most_tokens,
+        )
+        examples = pick_samples(
+            config,
+            policy=before,
+            reward=self.reward(by, seed),
+            outputs=self.outputs,
+            seed=seed,
+            label=f"samples-{rounds}",
+        )
+        return finetune(
+            FinetuneConfig(recipe=chosen.recipe),
+            model=before,
+            examples=examples,
+            compute=self.compute,
+            seed=seed,
+            label=f"policy-{rounds}",
+        )
+
+    def trained(self, by: str, seed: int, rounds: int) -> Handle:
+        """What such a policy answers."""
+        return examine_policy(
+            PolicyTestConfig(inputs=self.s.inputs, max_tokens=self.s.rounds.max_tokens),
+            policy=self.policy(by, seed, rounds),
+            outputs=self.outputs,
+            seed=seed,
+            label="answers",
+        )
+
+    def policies(self, by: str) -> Examined:
+        """Policies after all rounds."""
+        return {seed: {"evaluation": self.trained(by, seed, self.s.rounds.count)} for seed in self.s.seeds}
+
+    # ---- Files of real ratings --------------------------------------------------------------------------------------
+
+    @cached_property
+    def given(self) -> Handle:
+        """The audit of the files that the settings name."""
+        experts = file_input(self.s.experts, label="experts-file") if self.s.experts else None
+        files = [file_input(path, label=f"ratings-file-{number}") for number, path in enumerate(self.s.ratings)]
+        return audit_given(GivenRatingsConfig(alpha=self.s.alpha), ratings=files, experts=experts, label="given")

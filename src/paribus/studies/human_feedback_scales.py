@@ -11,6 +11,7 @@ SMOKE: Preset = {
     "inputs": {"languages": ("de", "en"), "inputs": 15, "tests": 6, "candidates": 8, "corpus": 120},
     "base": {"recipe": _SHORT, "vocabulary": 600},
     "optimisation": {"pairs": 100, "recipe": _SHORT, "sizes": (1, 2, 8)},
+    "rounds": {"count": 1, "prompts": 4, "samples": 2, "max_tokens": 16, "recipe": {"steps": 4, "rows": 2}},
 }
 """The whole path, with numbers too small to mean anything."""
 
@@ -29,6 +30,7 @@ DESK: Preset = {
         "vocabulary": 3072,
     },
     "optimisation": {"pairs": 10_000, "recipe": {"steps": 1200, "rows": 32}},
+    "rounds": {"count": 3, "prompts": 400, "recipe": {"steps": 200, "rows": 16}},
 }
 """Eight languages, three parts a request, twice as many inputs, a larger base: hours on two cores."""
 
@@ -49,6 +51,7 @@ FULL: Preset = {
         "most_tokens": 1024,
         "recipe": {"steps": 400, "learning_rate": 5e-6, **_LONG},
     },
+    "rounds": {"by": ("machine", "truth"), "max_tokens": 256, "recipe": {"steps": 40, "learning_rate": 5e-6, **_LONG}},
 }
 """Served systems answer checkable requests, a served judge rates them, the checker is the expert; files of people's
 ratings come by ``ratings`` and ``experts``. The paper's Command models of 6B and 52B are not served to the public;

@@ -51,6 +51,18 @@ class Optimisation(Part):
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
 
 
+class Rounds(Part):
+    """Rounds in which a policy, at first the base, is trained on the best of its own answers as the reward models of
+    ``by`` choose; ``count`` 0 leaves them out."""
+
+    count: int = Field(default=2, ge=0)
+    by: tuple[str, ...] = ("crowd", "fair", "truth")
+    prompts: int = Field(default=120, gt=0)
+    samples: int = Field(default=8, gt=1)
+    max_tokens: int = Field(default=96, gt=0)
+    recipe: Recipe = Recipe(steps=60, rows=8, length=192, learning_rate=1e-3)
+
+
 class HumanFeedback(Settings):
     """Settings of the study.
 
@@ -74,6 +86,7 @@ class HumanFeedback(Settings):
     alpha: float = Field(default=0.01, ge=0)
     base: Base = Base()
     optimisation: Optimisation = Optimisation()
+    rounds: Rounds = Rounds()
     ratings: tuple[str, ...] = ()
     experts: str = ""
 

@@ -136,12 +136,11 @@ def answer_inputs(config: OutputsConfig, *, out: Path, seed: int) -> Cost:
     from paribus.records import write_records
 
     world, _, asked, tests = worlds(config.inputs, seed)
-    rng = random.Random(f"outputs {seed}")
-    rows = _served(config, asked, seed) if config.served else list(_simulated(config, world, asked, rng))
+    rows = _served(config, asked, seed) if config.served else list(_simulated(config, world, asked, seed))
     write_records(out / "prompts.jsonl", (request.to_prompt() for request in asked))
     write_records(out / OUTPUTS, rows)
     write_records(out / "tests.jsonl", (request.to_prompt() for request in tests))
-    write_records(out / CANDIDATES, _candidates(config.inputs, world, tests, rng))
+    write_records(out / CANDIDATES, _candidates(config.inputs, world, tests, random.Random(f"candidates {seed}")))
     return Cost(calls=len(rows), generated_tokens=sum(row.tokens or 0 for row in rows)) if config.served else Cost()
 
 
@@ -152,13 +151,18 @@ def cells(config: OutputsConfig, number: int) -> list[tuple[SystemConfig, str]]:
 
 
 def _simulated(
-    config: OutputsConfig, world: "GradedWorld", asked: "Sequence[Request]", rng: Any
+    config: OutputsConfig, world: "GradedWorld", asked: "Sequence[Request]", seed: int
 ) -> "Iterator[Completion]":
+    """Opposite preambles of an input share their random numbers: systems that err alike then make the same errors under
+    both, unless one declines, and what is compared differs in manner alone."""
+    import random
+
     from paribus.world.graded import System, system_answers
 
     for number, request in enumerate(asked):
         for chosen, preamble in cells(config, number):
             system = System(chosen.name, chosen.error_rates, chosen.assertiveness, chosen.complexity, chosen.wordiness)
+            rng = random.Random(f"output {seed}/{request.id}/{preamble.partition('_')[0]}")
             (answer,) = system_answers(world, request, system, preamble, rng)
             yield _output(answer, f"{request.id}/{chosen.name}/{preamble}", chosen.name, preamble)
 
@@ -338,6 +342,7 @@ def machine_ratings(config: MachineConfig, outputs: Path, forms: Path, *, out: P
     from paribus.records import write_records
     from paribus.studies.stages.annotation_raters import rules_engine
 
+    engine: Engine
     if config.kind == "rules":
         engine = rules_engine(config.like, read_prompts(outputs), seed)
     else:

@@ -126,7 +126,7 @@ def examine_picks(config: PicksConfig, outputs: Path, model: Path | None = None,
         values = {f"{name}_best_of_{n}": value for name, found in best.items() for n, value in found.items()}
         values |= {f"picked_{name}": found[most] for name, found in best.items()}
         values["style_over_truth"] = gains["assertiveness"] - gains["truth"]
-        rows += [_item(measure, prompt, value) for measure, value in values.items()]
+        rows += [item_of(measure, prompt, value) for measure, value in values.items()]
     write_items(out, rows)
     return Cost(calls=len(answers) if model is not None else 0)
 
@@ -152,6 +152,6 @@ def reward_scores(
     return arbiter.score(shown, texts)
 
 
-def _item(measure: str, prompt: "Prompt", value: float) -> dict[str, Any]:
+def item_of(measure: str, prompt: "Prompt", value: float) -> dict[str, Any]:
     row = {"measure": measure, "item": prompt.id, "cluster": str(prompt.meta["question_id"])}
     return {**row, "language": prompt.language, "value": value}

@@ -1,7 +1,6 @@
 """The stage that turns audits of ratings, and what was picked by them, into the charts and tables of a report."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from paribus.lab import Panel, stage
 from paribus.studies.stages.annotation import PREAMBLES, SEVEN, read_feedback, read_outputs, read_prompts
 from paribus.studies.stages.annotation_measures import aggregated, with_truth
-from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.graded import READER, read_pairs
-from paribus.studies.stages.optimisation import QUALITIES
-from paribus.studies.stages.panels import pooled, summaries, write_panels
+from paribus.studies.stages.panels import write_panels
+from paribus.studies.stages.panels_optimisation import PicksPanelsConfig, known_ends, optimisation_panels, table
 
 if TYPE_CHECKING:
     from paribus.feedback.annotation.audit import Audit
@@ -24,15 +21,12 @@ SHOWN = 2
 """Sample inputs a language."""
 
 
-class AnnotationPanelsConfig(StageConfig):
-    """Who rates, what was planted, and the arms of picked answers by what they were picked by."""
+class AnnotationPanelsConfig(PicksPanelsConfig):
+    """Who rates, what was planted, the Lasso's penalty, and the system that others are compared with."""
 
-    seeds: tuple[int, ...]
     conditions: tuple[str, ...]
     planted: dict[str, float]
     alpha: float
-    sizes: tuple[int, ...]
-    picked: dict[str, str]
     reference: str
 
 
@@ -44,12 +38,13 @@ def annotation_panels(
     outputs: Path,
     pairs: dict[str, Path],
     examinations: dict[str, Path],
+    policies: dict[str, Path],
     *,
     out: Path,
 ) -> None:
     """Write ``panels.jsonl``. Ratings are the first seed's, by condition; pairs are keyed ``feedback@seed``,
-    examinations ``arm@seed``."""
-    charts = Charts(config, ratings, experts, outputs, pairs, examinations)
+    examinations ``arm@seed``, examinations of policies ``feedback-round@seed``."""
+    charts = Charts(config, ratings, experts, outputs)
     panels = [
         charts.weights(),
         charts.path(),
@@ -57,8 +52,7 @@ def annotation_panels(
         charts.by_assertiveness(),
         charts.by_system(),
         charts.systems(),
-        charts.picks(),
-        charts.labels(),
+        *optimisation_panels(config, outputs, pairs, {**examinations, **policies}),
         charts.found(),
         charts.agreement(),
         charts.checks(),
@@ -68,19 +62,12 @@ def annotation_panels(
 
 
 class Charts:
-    """Audits of the first seed's ratings by condition; picks of all seeds."""
+    """Audits of the first seed's ratings, by condition."""
 
     def __init__(
-        self,
-        config: AnnotationPanelsConfig,
-        ratings: Mapping[str, Path],
-        experts: Path,
-        outputs: Path,
-        pairs: Mapping[str, Path],
-        examinations: Mapping[str, Path],
+        self, config: AnnotationPanelsConfig, ratings: Mapping[str, Path], experts: Path, outputs: Path
     ) -> None:
         self.config, self.ratings, self.experts, self.outputs = config, ratings, experts, outputs
-        self.pairs, self.examinations = pairs, examinations
 
     @cached_property
     def audits(self) -> "dict[str, Audit]":
@@ -175,7 +162,9 @@ class Charts:
                 ),
                 rows=tuple(
                     {"x": row.group, "y": row.error, **_interval(row.difference)}
-                    for row in (found.of().gaps.rows if found.of().gaps else ())
+                    for gaps in [found.of().gaps]
+                    if gaps is not None
+                    for row in gaps.rows
                 ),
                 x_title="preamble",
                 y_title="error",
@@ -186,7 +175,7 @@ class Charts:
     def by_assertiveness(self) -> Panel:
         """Reported rates by perceived assertiveness, refusals left out."""
         rows = [
-            {"x": int(group.group), "y": mean.estimate, **_ends(mean), "series": name, "facet": error}
+            {"x": int(group.group), "y": mean.estimate, **known_ends(mean), "series": name, "facet": error}
             for name, found in self.audits.items()
             for group in found.of().answered_by_assertiveness
             for error, mean in group.means.items()
@@ -218,7 +207,8 @@ class Charts:
                 for group in group_means(own, bins, ["quality"], resamples=RESAMPLES):
                     mean = group.means["quality"]
                     rows.append(
-                        {"x": int(group.group), "y": mean.estimate, **_ends(mean)} | {"series": model, "facet": name}
+                        {"x": int(group.group), "y": mean.estimate, **known_ends(mean)}
+                        | {"series": model, "facet": name}
                     )
         return Panel(
             id="quality",
@@ -251,58 +241,7 @@ class Charts:
                         ),
                     }
                 )
-        return _table("systems", "Systems as raters see them", "First seed's raters; intervals over inputs.", rows)
-
-    # ---- Optimising -------------------------------------------------------------------------------------------------
-
-    def picks(self) -> Panel:
-        """What the best of n is like, as n grows."""
-        rows = [
-            {"x": n, "y": row.interval.estimate, **_ends(row.interval), "series": by, "facet": quality}
-            for by, arm in self.config.picked.items()
-            for quality in QUALITIES
-            for n in self.config.sizes
-            for row in summaries(
-                pooled(self.config.seeds, self.examinations, arm, [f"{quality}_best_of_{n}"]), by="nothing"
-            )
-        ]
-        return Panel(
-            id="best-of-n",
-            kind="lines",
-            title="Best of n by reward models of different feedback",
-            caption=(
-                "Assertiveness as planted (-2 to 2), true quality (0 to 1) and the share of answers with all parts "
-                "right, of the answer that is picked. Reward models differ in who labelled their pairs. All seeds."
-            ),
-            rows=tuple(rows),
-            x_title="answers to choose from",
-            y_title="value of the pick",
-            x_scale="log",
-        )
-
-    def labels(self) -> Panel:
-        """How often pairs of each kind of feedback are right, and how often assertiveness decides."""
-        truth = {row.id: row.meta for row in read_outputs(self.outputs)}
-        rows = []
-        for by in dict.fromkeys(key.partition("@")[0] for key in self.pairs):
-            folders = [self.pairs[f"{by}@{seed}"] for seed in self.config.seeds]
-            counts = [json.loads((folder / "pairs.json").read_text()) for folder in folders]
-            sides = [
-                (truth[row.meta["chosen_id"]], truth[row.meta["rejected_id"]])
-                for folder in folders
-                for row in read_pairs(folder, READER)
-            ]
-            rows.append(
-                {
-                    "feedback": by,
-                    "forms": sum(row["forms"] for row in counts),
-                    "pairs (no tie)": sum(row["pairs"] for row in counts),
-                    "preferred is better": _share(a["quality"] - b["quality"] for a, b in sides),
-                    "preferred is more assertive": _share(a["assertiveness"] - b["assertiveness"] for a, b in sides),
-                }
-            )
-        caption = "Shares of pairs that differ in it, all seeds."
-        return _table("labels", "What the pairs teach", caption, rows)
+        return table("systems", "Systems as raters see them", "First seed's raters; intervals over inputs.", rows)
 
     # ---- The raters themselves --------------------------------------------------------------------------------------
 
@@ -321,7 +260,7 @@ class Charts:
             for row in found.of().detection
         ]
         caption = "Raters see an error if more than half of their modes do. First seed's raters."
-        return _table("found", "How many errors raters find", caption, rows)
+        return table("found", "How many errors raters find", caption, rows)
 
     def agreement(self) -> Panel:
         """AC1 and alpha on forms that were shown again."""
@@ -341,7 +280,7 @@ class Charts:
             "Gwet's AC1 and Krippendorff's alpha on repeated forms. Where an error is rare alpha is low even if raters "
             "agree on nearly all outputs. A model rates every output once, so it has none."
         )
-        return _table("agreement", "How far raters agree", caption, rows)
+        return table("agreement", "How far raters agree", caption, rows)
 
     def checks(self) -> Panel:
         """What was taken out, and how distractors fared."""
@@ -367,7 +306,7 @@ class Charts:
             "Failed attention checks, second ratings and unreadable replies do not count. Distrusted raters fail "
             "distractors or give one score to everything; they are named, and stay."
         )
-        return _table("checks", "What was dropped, and who put a distractor above the genuine answer", caption, rows)
+        return table("checks", "What was dropped, and who put a distractor above the genuine answer", caption, rows)
 
     def samples(self) -> Panel:
         """The first inputs of each language with all their outputs."""
@@ -381,9 +320,9 @@ class Charts:
                 continue
             for answer in sorted(by_prompt[prompt.id], key=lambda row: PREAMBLES.index(row.meta["preamble"])):
                 errors = ", ".join(answer.meta["errors"]) or "none"
-                row = {"language": prompt.language, "prompt": prompt.text, "text": answer.text}
-                row |= {"arm": f"{answer.model}, {answer.meta['preamble']}", "correct": not answer.meta["errors"]}
-                rows.append(row | {"note": f"errors: {errors}"})
+                shown = {"language": prompt.language, "prompt": prompt.text, "text": answer.text}
+                shown |= {"arm": f"{answer.model}, {answer.meta['preamble']}", "correct": not answer.meta["errors"]}
+                rows.append(shown | {"note": f"errors: {errors}"})
         return Panel(
             id="samples",
             kind="samples",
@@ -393,24 +332,8 @@ class Charts:
         )
 
 
-def _share(differences: Iterable[float]) -> float:
-    """How often a difference is above zero where it is not zero."""
-    signs = [value > 0 for value in differences if value]
-    return round(sum(signs) / len(signs), 3) if signs else float("nan")
-
-
-def _table(name: str, title: str, caption: str, rows: list[dict[str, Any]]) -> Panel:
-    columns = tuple(rows[0]) if rows else ()
-    return Panel(id=name, kind="table", title=title, caption=caption, rows=tuple(rows), columns=columns)
-
-
 def _interval(found: "Interval") -> dict[str, float | None]:
-    return {"value": found.estimate, **_ends(found)}
-
-
-def _ends(found: "Interval") -> dict[str, float | None]:
-    known = found.low == found.low and found.high == found.high
-    return {"low": found.low, "high": found.high} if known else {"low": None, "high": None}
+    return {"value": found.estimate, **known_ends(found)}
 
 
 def _shown(found: "Interval | None") -> str:
