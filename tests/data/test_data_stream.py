@@ -86,3 +86,13 @@ def test_useless_streams_are_refused():
         BatchStream(Numbers(3), 0, 0)
     with pytest.raises(ConfigError, match="no rows"):
         BatchStream(Numbers(0), 1, 0)
+
+
+def test_an_order_of_its_own_takes_the_place_of_the_datas_hash():
+    """Two data sets whose rows belong together are read alike; without an order, or with another one, they are not."""
+    first, second = Numbers(50, "with critiques"), Numbers(50, "without")
+    rows = [BatchStream(data, 8, 1, order="pairs").rows(0).tolist() for data in (first, second)]
+    assert rows[0] == rows[1]
+    others = [BatchStream(first, 8, 1), BatchStream(second, 8, 1), BatchStream(first, 8, 1, order="others")]
+    assert all(stream.rows(0).tolist() != rows[0] for stream in others)
+    assert BatchStream(first, 8, 1, order="pairs").data_hash == "with critiques"

@@ -142,7 +142,9 @@ def test_the_full_scale_prices_its_critics() -> None:
         (["critic=nobody"], "critic names 'nobody', and critics are"),
         (["rungs=random,nobody"], "rungs names 'nobody'"),
         (["critic=perfect"], "critic='perfect' must be among crossed"),
-        (["sizes=16,64", "size=16"], "ask for more than data.graded.pairs=48"),
+        (["sizes=16,64", "size=16", "reader.steps=60"], "ask for more than data.graded.pairs=48"),
+        (["reader.steps=5"], "sizes asks for 32 rows, and 5 steps of 4 never see that many"),
+        (["judge_pairs=30"], "judge_pairs asks for 60 rows"),
         (["data.pairs=some/pairs"], "needs the world's truth"),
     ],
 )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from stage_folders import Bench, item_values, measures, read
 
+from paribus.data.stream import BatchStream
 from paribus.errors import DataError
 from paribus.evaluation.critic_quality import claim_reader
 from paribus.evaluation.items import ItemRow, read_item_rows
@@ -194,7 +195,7 @@ def test_pairs_from_elsewhere_are_named_anew_and_have_no_truth(bench: Bench) -> 
     ]
     (source / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = GivenConfig(pairs="file", tests="file", most_pairs=5)
-    folder = bench("given", given_pairs, config, files={"pairs": source, "tests": source}, seed=0)
+    folder = bench("given", given_pairs, config, files={"reader": source, "tests": source}, seed=0)
     pairs, tests = read_pairs(folder, READER), read_pairs(folder, TESTS)
     assert (len(pairs), len(tests)) == (5, 12) and candidate_rows(folder) == [] and truth_of(folder) == {}
     answers = {answer.id: answer for _, answer in read_answers(folder)}
@@ -284,6 +285,8 @@ class Stopped(Exception):
         self.network, self.dataset = network, dataset
 
 
+CUES = ("cue_against_accuracy", "cue_gap")
+
 Caught = Callable[..., tuple[Any, list[list[int]], list[list[int]]]]
 
 
@@ -291,7 +294,8 @@ Caught = Callable[..., tuple[Any, list[list[int]], list[list[int]]]]
 def caught(bench: Bench, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caught:
     """The network, and the tokens of both sides of all pairs, with which a reader's training begins."""
 
-    def stop(network: Any, dataset: Any, *rest: Any) -> None:
+    def stop(network: Any, dataset: Any, *rest: Any, order: str) -> None:
+        assert order, "rows must come in the order of their pairs"
         raise Stopped(network, dataset)
 
     monkeypatch.setattr(readers, "fit", stop)
@@ -421,6 +425,40 @@ def test_who_takes_the_longer_answer_fails_where_the_cue_misleads(data: Path, pl
     assert fmean(row.value for row in rows) < 0.4 < fmean(v for name, v in accuracy.items() if name not in against)
 
 
+def test_the_gap_by_cue_is_a_difference_of_accuracies(data: Path, planted: Callable[..., Path]) -> None:
+    folder = planted(by_length)
+    cues = {pair.id: pair.meta["cue"] for pair in read_pairs(data, TESTS)}
+    sides: dict[str, list[float]] = {"with": [], "against": []}
+    for row in rows_of(folder, "pair_accuracy"):
+        sides[cues[row.item]].append(row.value)
+    gap = fmean(row.value for row in rows_of(folder, "cue_gap"))
+    assert gap == pytest.approx(fmean(sides["with"]) - fmean(sides["against"])) and gap > 0.1
+
+
+def test_with_critiques_and_without_every_step_has_the_same_pairs(caught: Caught) -> None:
+    streams = [BatchStream(caught_set, 4, seed=3, order="pairs 12") for caught_set in _datasets(caught)]
+    assert streams[0].data_hash != streams[1].data_hash
+    for step in range(9):
+        assert streams[0].rows(step).tolist() == streams[1].rows(step).tolist()
+
+
+class Counted:
+    """A data set of so many rows."""
+
+    def __init__(self, rows: list[list[int]]) -> None:
+        self.rows, self.data_hash = rows, str(hash(str(rows)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: Any) -> Any:
+        raise NotImplementedError
+
+
+def _datasets(caught: Caught) -> list[Counted]:
+    return [Counted(caught(12, critic)[1]) for critic in ("", "perfect")]
+
+
 def test_the_best_of_n_lies_between_the_mean_and_the_best(data: Path, planted: Callable[..., Path]) -> None:
     offered: dict[str, list[float]] = {}
     for row in candidate_rows(data):
@@ -437,7 +475,7 @@ def test_the_best_of_n_lies_between_the_mean_and_the_best(data: Path, planted: C
 
 
 def test_other_readings_are_not_asked_to_choose(planted: Callable[..., Path]) -> None:
-    assert measures(planted(by_claims, "perfect", reads="critique_only")) == {"pair_accuracy", "cue_against_accuracy"}
+    assert measures(planted(by_claims, "perfect", reads="critique_only")) == {"pair_accuracy", *CUES}
     assert "edits_followed" not in measures(planted(by_length))
 
 
@@ -465,7 +503,7 @@ def test_a_trained_reader_is_examined_on_all_of_it(bench: Bench, data: Path) -> 
     )
     folder = bench("whole-examined", examine_reader, ExamineConfig(most_tokens=MOST, edited=2), model=model, **given)
     best = {f"best_of_{n}" for n in (1, 2, 4, "n")}
-    assert measures(folder) == {"pair_accuracy", "cue_against_accuracy", "edits_followed", *best}
+    assert measures(folder) == {"pair_accuracy", *CUES, "edits_followed", *best}
     assert bench.cost.calls == 2 * 24 + 4 * 4 + 2 + 2 * 7  # pairs, candidates, critiques as they were and edited
     assert read(folder / "cut.json")["rows"] == 24
 

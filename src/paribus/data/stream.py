@@ -1,4 +1,4 @@
-"""The batch stream: which rows a step sees is a pure function of (data hash, seed, step).
+"""The batch stream: which rows a step sees is a pure function of (data hash or order, seed, step).
 
 Nothing is carried from step to step, so a run can be resumed or replayed from any step without reading those before it.
 """
@@ -29,14 +29,18 @@ class Dataset(Protocol):
 
 
 class BatchStream:
-    """Endless batches of ``batch_size`` rows; each epoch is its own permutation, and a batch may cross two epochs."""
+    """Endless batches of ``batch_size`` rows; each epoch is its own permutation, and a batch may cross two epochs.
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
+    ``order`` names what the permutations follow from, beside the seed, in place of the data's hash: two data sets whose
+    rows belong together one to one (the same pairs with critiques and without) are then read in the same order.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, order: str | None = None) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size} cannot be used; it must be at least 1.")
         if len(dataset) == 0:
             raise ConfigError("The data set has no rows; there is nothing to train on.")
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.dataset, self.batch_size, self.seed, self.order = dataset, batch_size, seed, order
         self._permutations: dict[int, NDArray[np.int64]] = {}
 
     @property
@@ -57,7 +61,7 @@ class BatchStream:
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._permutations:
-            key = hashlib.sha256(f"{self.data_hash}:{self.seed}:{epoch}".encode()).digest()
+            key = hashlib.sha256(f"{self.order or self.data_hash}:{self.seed}:{epoch}".encode()).digest()
             generator = np.random.Generator(np.random.Philox(key=np.frombuffer(key[:16], dtype=np.uint64)))
             # Two epochs are enough: a batch crosses at most from one into the next (or is cheap to make again).
             while len(self._permutations) > 1:

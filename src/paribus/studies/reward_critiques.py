@@ -14,7 +14,8 @@ from paribus.studies.reward_critiques_recipe import Steps
 from paribus.studies.reward_critiques_settings import BaseName, RewardCritiques
 from paribus.studies.settings import check_distinct
 from paribus.studies.stages.graded import WORLD
-from paribus.studies.stages.panels_critiques import CritiquePanelsConfig, critique_panels
+from paribus.studies.stages.outcomes_critiques import CritiquePanelsConfig
+from paribus.studies.stages.panels_critiques import critique_panels
 
 CONTROLS = {
     "shuffled": "critiques of other answers in place of its own",
@@ -51,6 +52,13 @@ def check(settings: RewardCritiques) -> None:
         raise ConfigError(f"size={s.size} is not among sizes={s.sizes}; add it there.")
     if s.critic not in s.crossed:
         raise ConfigError(f"critic={s.critic!r} must be among crossed={s.crossed}: its gain is compared between bases.")
+    seen = {"sizes": (s.reader, max(s.sizes)), "judge_pairs": (s.judge, 2 * s.judge_pairs)}
+    for name, (recipe, wanted) in seen.items():
+        if recipe.steps * recipe.rows < wanted:
+            raise ConfigError(
+                f"{name} asks for {wanted} rows, and {recipe.steps} steps of {recipe.rows} never see that many; lower "
+                "it, or train for more steps."
+            )
     if s.data.pairs == WORLD and max(*s.sizes, s.judge_pairs) > s.data.graded.pairs:
         raise ConfigError(
             f"sizes={s.sizes} and judge_pairs={s.judge_pairs} ask for more than data.graded.pairs="
@@ -175,6 +183,7 @@ def _panels(s: RewardCritiques, steps: Steps, examined: Mapping[str, Mapping[int
         crossed={f"{base}/{name}": reading(s, critic=name, base=base) for base in OTHER_BASES for name in s.crossed},
         controls=s.controls,
         judges=("judge_plain", "judge_critiques") if s.judge_pairs else (),
+        tests_form=s.data.tests_form if s.data.tests != WORLD else "pairs",
     )
     return critique_panels(
         config,

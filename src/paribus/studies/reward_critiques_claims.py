@@ -21,6 +21,7 @@ OWN = "control of this study"
 
 ACCURACY = "pair_accuracy"
 AGAINST_CUE = "cue_against_accuracy"
+CUE_GAP = "cue_gap"
 BEST = "best_of_n"
 EDITS = "edits_followed"
 GAIN = "critique_gain"
@@ -224,6 +225,15 @@ def _planted(s: RewardCritiques) -> list[Contrast]:
     main, bare = main_arm(s), plain(s.size)
     rows = [
         _row("critiques over none where the cue misleads", main, bare, _GIVEN, "planted cue", measure=AGAINST_CUE),
+        _row(
+            "gap by cue with critiques over without",
+            main,
+            bare,
+            _GIVEN,
+            "planted cue",
+            measure=CUE_GAP,
+            direction="less",
+        ),
         _row("best of n with critiques over without", main, bare, _GIVEN, "best of n", measure=BEST),
     ]
     if "shuffled" in s.controls:
@@ -265,7 +275,7 @@ def claims(settings: RewardCritiques) -> list[Claim]:
         ),
         *claim(
             id="worth",
-            sentence=f"One pair with critiques is worth {many // few} plain pairs in the setting of few pairs.",
+            sentence=f"Where pairs are few, one with critiques is worth {many // few} plain ones or more.",
             source=f"{NOTES} (about {FORTY}, in a specific setting)",
             contrasts=(f"critiques with {few} pairs over none with {many}",),
         ),
@@ -287,12 +297,14 @@ def claims(settings: RewardCritiques) -> list[Claim]:
             sentence="Critiques of low quality lower the accuracy below that of no critiques.",
             source=f"{PAPER}, abstract of its first version",
             contrasts=(f"critic {s.rungs[0]} over none",),
+            scope_note=f"the critic is {s.rungs[0]!r}, the worst of the study",
         ),
         *claim(
             id="written",
-            sentence="A model's own written critiques help as well.",
-            source=f"{PAPER}, abstract",
+            sentence="Critiques that a trained model writes help as well.",
+            source=OWN,
             contrasts=("trained critic over none",),
+            scope_note="the critic learned from a verifier's critiques of answers that the other arm never gets",
         ),
         *claim(
             id="content",
@@ -306,9 +318,13 @@ def claims(settings: RewardCritiques) -> list[Claim]:
         ),
         *claim(
             id="both",
-            sentence="Critique and answer together beat either alone.",
+            sentence="Answer and critique together beat the answer without and the critique without.",
             source=OWN,
-            contrasts=("critiques over critiques alone", "critiques over answers alone"),
+            contrasts=(
+                f"critiques over none, {s.size} pairs",
+                "critiques over critiques alone",
+                "critiques over answers alone",
+            ),
         ),
         *claim(
             id="judges",
@@ -318,9 +334,10 @@ def claims(settings: RewardCritiques) -> list[Claim]:
         ),
         *claim(
             id="cue",
-            sentence="Critiques make reward models more robust to a surface cue that misleads.",
+            sentence="Critiques make reward models more robust to a surface cue: more accurate where it misleads, and "
+            "less dependent on it.",
             source=f"{PAPER}, abstract (robustness); the planted cue is ours",
-            contrasts=("critiques over none where the cue misleads",),
+            contrasts=("critiques over none where the cue misleads", "gap by cue with critiques over without"),
         ),
         *claim(
             id="edits",

@@ -8,7 +8,16 @@ from paribus.lab import Handle, file_input
 from paribus.studies.reward_critiques_settings import BaseName, RewardCritiques
 from paribus.studies.stages.critiques import CriticConfig, CritiqueConfig, critic_examples, critique
 from paribus.studies.stages.data import TokenizerConfig, tokenizer
-from paribus.studies.stages.graded import WORLD, GivenConfig, PartConfig, given_pairs, graded_data, part_of
+from paribus.studies.stages.graded import (
+    READER,
+    TESTS,
+    WORLD,
+    GivenConfig,
+    PartConfig,
+    given_pairs,
+    graded_data,
+    part_of,
+)
 from paribus.studies.stages.models import (
     FinetuneConfig,
     HubModelConfig,
@@ -58,12 +67,13 @@ class Steps:
             return self.world
         files = {
             name: file_input(source, label=f"{name}-file")
-            for name, source in (("pairs", data.pairs), ("tests", data.tests))
+            for name, source in ((READER, data.pairs), (TESTS, data.tests))
             if Path(source).is_file()
         }
         config = GivenConfig(
-            pairs="file" if "pairs" in files else data.pairs,
-            tests="file" if "tests" in files else data.tests,
+            pairs="file" if READER in files else data.pairs,
+            tests="file" if TESTS in files else data.tests,
+            form=data.tests_form,
             most_pairs=max(self.s.sizes),
             most_tests=data.test_pairs,
         )
@@ -119,7 +129,7 @@ class Steps:
     def trained_critic(self) -> Handle:
         """A model fine-tuned on a verifier's critiques of answers that no reward model sees."""
         examples = critic_examples(
-            CriticConfig(accuracy=1.0), data=self.world, seed=self.s.base_seed, label="critic-examples"
+            CriticConfig(accuracy=1.0, omission=0.0), data=self.world, seed=self.s.base_seed, label="critic-examples"
         )
         return finetune(
             FinetuneConfig(recipe=self.s.trained_critic),

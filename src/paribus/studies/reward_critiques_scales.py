@@ -55,7 +55,7 @@ DESK: Preset = {
         "strong": {"hidden_size": 128, "layers": 4, "heads": 4, "key_value_heads": 4, "intermediate_size": 352},
         "strong_recipe": {"steps": 2000, "rows": 32},
     },
-    "sizes": (64, 256, 1024, 4096, 8192),
+    "sizes": (40, 160, 640, 2560, 8192),
     "reader": {"steps": 800, "rows": 32},
 }
 """Eight languages, three parts a request, a larger base: hours on two cores."""
@@ -67,6 +67,7 @@ FULL: Preset = {
     "data": {
         "pairs": "argilla/ultrafeedback-binarized-preferences-cleaned",
         "tests": "allenai/reward-bench",
+        "tests_form": "rewardbench",
     },
     "bases": {
         "models": {
@@ -87,7 +88,7 @@ FULL: Preset = {
     "rungs": ("small", "middle", "large"),
     "crossed": ("small", "middle", "large"),
     "controls": ("shuffled", "filler", "swapped", "critique_only", "answer_only"),
-    "reader": {"steps": 400, "learning_rate": 5e-6, **_LONG},
+    "reader": {"steps": 700, "learning_rate": 5e-6, **_LONG},
     "judge": {"steps": 400, "learning_rate": 5e-6, **_LONG},
     "judge_pairs": 5000,
     "most_tokens": 2048,

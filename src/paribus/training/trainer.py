@@ -82,6 +82,7 @@ def _identity(stream: BatchStream, objective: Objective, settings: TrainSettings
     """What a checkpoint must have in common with the run that resumes from it."""
     settled = settings.model_dump(mode="json", exclude={"checkpoint_every"})
     drawn = {"data_hash": stream.data_hash, "stream_seed": stream.seed, "stream_batch_size": stream.batch_size}
+    drawn |= {} if stream.order is None else {"stream_order": stream.order}
     return settled | drawn | {"objective": repr(objective)}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from paribus.errors import EngineError
 from paribus.lab import Cost, Handle, current, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.graded import TESTS, GivenConfig, Graded, read_answers, read_pairs, truth_of
@@ -75,6 +76,12 @@ def critique(config: CritiqueConfig, data: Path, model: Path | None = None, *, o
     rows = read_answers(data)
     critic = open_critic(config, model, seed)
     written = critic.critique([prompt for prompt, _ in rows], [answer for _, answer in rows])
+    failed = [row for row in written if "error" in row.meta]
+    if failed:
+        raise EngineError(
+            f"{len(failed)} of {len(written)} critiques failed, the first: {failed[0].meta['error']}. Run it again: "
+            "those that arrived are kept."
+        )
     write_records(out / "critiques.jsonl", written)
     write_item_rows(out / QUALITY, _quality(data, rows, written))
     (out / "critic.json").write_text(json.dumps({"identity": critic.identity}))
@@ -145,7 +152,7 @@ def critic_examples(config: CriticConfig, data: Path, *, out: Path, seed: int) -
 
     rows = read_answers(data, "practice.jsonl")
     prompts, answers = [row[0] for row in rows], [row[1] for row in rows]
-    written = rules_critic(config.accuracy, 0.0, seed).critique(prompts, answers)
+    written = rules_critic(config.accuracy, config.omission, seed).critique(prompts, answers)
     write_records(out / "examples.jsonl", examples_of(prompts, answers, written))
 
 

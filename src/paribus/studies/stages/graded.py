@@ -43,7 +43,7 @@ class Graded(StageConfig):
     languages: tuple[str, ...] = ("de", "en", "ru", "tr")
     parts: Literal[2, 3] = 2
     corpus: int = Field(default=3000, gt=0)
-    pairs: int = Field(default=2560, gt=0)
+    pairs: int = Field(default=1600, gt=0)
     tuning: int = Field(default=400, gt=0)
     practice: int = Field(default=1500, gt=0)
     tests: int = Field(default=400, gt=0)
@@ -131,9 +131,9 @@ class _Maker:
         from paribus.records import PreferencePair
         from paribus.world.graded import draw_pair
 
-        world = self.test_world if name == TESTS else self.world
+        world, split = (self.test_world, "test") if name == TESTS else (self.world, "train")
         for number, request in enumerate(self.parts[name]):
-            sides = draw_pair(world, request, self.rng, self.config.cue, share, noise)
+            sides = draw_pair(world, request, self.rng, self.config.cue, share, noise, wrong_from=split)
             ids = [f"{name}/{number}/{letter}" for letter in self.rng.sample("ab", 2)]
             if name != TUNING:
                 for completion_id, answer in sorted(zip(ids, sides, strict=True), key=lambda row: row[0]):
@@ -161,7 +161,7 @@ class _Maker:
 
         for number, request in enumerate(self.parts["judged"]):
             for place in range(self.config.candidates):
-                answer = write_answer(self.test_world, request, draw_plan(self.rng), self.rng)
+                answer = write_answer(self.test_world, request, draw_plan(self.rng), self.rng, wrong_from="test")
                 name = f"judged/{number}/{place}"
                 self._keep(request, answer, name)
                 row = {"completion_id": name, "prompt_id": request.id, "cluster": request.cluster}
@@ -204,8 +204,16 @@ def decided_by(a: "GradedAnswer", b: "GradedAnswer") -> str:
 
     if sum(a.parts_right) != sum(b.parts_right):
         return "correctness"
-    broken = [len(answer.plan.errors & set(ASPECTS["instruction"])) for answer in (a, b)]
+    # Who declines keeps no instruction at all.
+    broken = [
+        3 if "refusal" in answer.plan.errors else len(answer.plan.errors & set(ASPECTS["instruction"]))
+        for answer in (a, b)
+    ]
     return "instruction" if broken[0] != broken[1] else "style"
+
+
+TestsForm = Literal["pairs", "rewardbench", "pandalm"]
+"""What test pairs from elsewhere are: plain pairs, RewardBench, or PandaLM's ratings (ties left out)."""
 
 
 class GivenConfig(StageConfig):
@@ -213,48 +221,65 @@ class GivenConfig(StageConfig):
 
     pairs: str
     tests: str
+    form: TestsForm = "pairs"
     most_pairs: int = Field(default=0, ge=0)
     most_tests: int = Field(default=0, ge=0)
 
 
 @stage(version="1")
 def given_pairs(config: GivenConfig, files: dict[str, Path], *, out: Path, seed: int) -> None:
-    """Read pairs (tests also in RewardBench's form) and write them as ``graded_data`` does, without a truth."""
-    from paribus.records import Completion, Prompt, write_records
+    """Read pairs and write them as ``graded_data`` does, without a truth; which answer is named first is drawn."""
+    import random
 
-    prompts: dict[str, Prompt] = {}
+    from paribus.records import write_records
+
+    dice = random.Random(f"given pairs {seed}")
+    prompts: list[Prompt] = []
     answers: list[Completion] = []
     for name, source, most in ((READER, config.pairs, config.most_pairs), (TESTS, config.tests, config.most_tests)):
-        key = "pairs" if name == READER else "tests"
-        rows = _given(given_file(files[key]) if source == "file" else source, most, seed)
-        named = []
-        for number, row in enumerate(rows):
-            prompt = Prompt(id=f"{name}/{number}", language=row.language, messages=row.prompt)
-            prompts[prompt.id] = prompt
-            letters = "ab" if (number + seed) % 2 else "ba"
-            ids = [f"{name}/{number}/{letter}" for letter in letters]
-            for text, completion_id in sorted(
-                zip((row.chosen, row.rejected), ids, strict=True), key=lambda pair: pair[1]
-            ):
-                answers.append(
-                    Completion(id=completion_id, prompt_id=prompt.id, language=row.language, model="given", text=text)
-                )
-            facts = {"chosen_id": ids[0], "rejected_id": ids[1], "question_id": row.prompt_id}
-            facts["group"] = str(row.meta.get("subset", row.source))
-            named.append(row.model_copy(update={"prompt_id": prompt.id, "meta": facts}))
-        write_records(out / f"{name}.jsonl", named)
-    write_records(out / "prompts.jsonl", prompts.values())
+        place = given_file(files[name]) if source == "file" else source
+        rows = _given(place, "pairs" if name == READER else config.form)
+        dice.shuffle(rows)
+        named = [_named(name, number, row, dice) for number, row in enumerate(rows[: most or len(rows)])]
+        prompts += [prompt for _, prompt, _ in named]
+        answers += [answer for _, _, own in named for answer in own]
+        write_records(out / f"{name}.jsonl", (pair for pair, _, _ in named))
+    write_records(out / "prompts.jsonl", prompts)
     write_records(out / "answers.jsonl", answers)
 
 
-def _given(source: str | Path, most: int, seed: int) -> "list[PreferencePair]":
-    import random
+def _given(source: str | Path, form: TestsForm) -> "list[PreferencePair]":
+    if form == "rewardbench":
+        from paribus.evaluation.reward_bench_data import load_reward_bench
 
+        return load_reward_bench(source)
+    if form == "pandalm":
+        from paribus.evaluation.pandalm import decided_pairs, load_pandalm
+
+        return decided_pairs(load_pandalm(source))
     from paribus.data.sources import load_pairs
 
-    rows = load_pairs(source, language="en")
-    random.Random(seed).shuffle(rows)
-    return rows[:most] if most else rows
+    return load_pairs(source, language="en")
+
+
+def _named(
+    part: str, number: int, row: "PreferencePair", dice: Any
+) -> "tuple[PreferencePair, Prompt, list[Completion]]":
+    """A pair under a name of its own, its prompt, and its answers in the order of names that say nothing."""
+    from paribus.evaluation.reward_models import cluster_of_pair
+    from paribus.records import Completion, Prompt
+
+    name = f"{part}/{number}"
+    chosen, rejected = (f"{name}/{letter}" for letter in dice.sample("ab", 2))
+    facts = {"chosen_id": chosen, "rejected_id": rejected, "question_id": cluster_of_pair(row)}
+    facts["group"] = str(row.meta.get("subset", row.source))
+    prompt = Prompt(id=name, language=row.language, messages=row.prompt)
+    answers = [
+        Completion(id=key, prompt_id=name, language=row.language, model="given", text=text)
+        for key, text in sorted({chosen: row.chosen, rejected: row.rejected}.items())
+    ]
+    meta = {**row.meta, **facts}
+    return row.model_copy(update={"id": name, "prompt_id": name, "meta": meta}), prompt, answers
 
 
 class PartConfig(StageConfig):

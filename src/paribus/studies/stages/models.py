@@ -325,11 +325,13 @@ def fit(
     seed: int,
     compute: Path | None = None,
     after_step: Callable[[int], None] = lambda step: None,
+    order: str | None = None,
     **further: Any,
 ) -> "TrainResult":
     """Train under the run's context: checkpoints in its scratch, progress to its display.
 
-    ``compute`` is the ``compute_test`` artifact of the store (none: fp32 on a CPU); ``further`` are fields of
+    ``compute`` is the ``compute_test`` artifact of the store (none: fp32 on a CPU); ``order`` as of ``BatchStream``;
+    ``further`` are fields of
     ``TrainSettings`` that a recipe has not. Adapters end merged into the model.
     """
     from paribus.data.stream import BatchStream
@@ -358,7 +360,7 @@ def fit(
 
     result = train(
         network,
-        BatchStream(dataset, recipe.rows, seed),
+        BatchStream(dataset, recipe.rows, seed, order),
         objective,
         settings,
         compute=compute_path(compute, recipe.steps),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from paribus.errors import DataError
 from paribus.lab import Cost, current, stage
 from paribus.studies.stages.config import StageConfig
 from paribus.studies.stages.critiques import read_critiques
@@ -66,23 +67,35 @@ def train_reader(
 ) -> Cost:
     """Train a Bradley-Terry reward model from a causal model's body. Base, order, head and steps follow from config and
     seed alone, so that two runs of which one reads critiques differ in what is read."""
-    import numpy as np
     import torch
 
     from paribus.data.pairs import encode_pairs
     from paribus.models.load import load_reward, load_tokenizer
     from paribus.training.objectives.reward import Reward
 
-    everything = read_pairs(data, READER)
-    order = np.random.default_rng([seed, 41]).permutation(len(everything))[: config.pairs]
-    chosen = [everything[index] for index in order]
+    chosen = drawn_pairs(data, config.pairs, seed)
     vocabulary = load_tokenizer(resolve(model))
     shown = _shown(chosen, critiques, config.reads, vocabulary, config.most_tokens, out)
     torch.manual_seed(seed)
     network = load_reward(resolve(model), device=current().device, fresh_head=True)
-    result = fit(network, encode_pairs(vocabulary, shown), Reward(), config.recipe, seed, compute)
+    dataset = encode_pairs(vocabulary, shown)
+    # Pairs come in the order of their numbers, not of their tokens: with critiques and without, each step has the same.
+    result = fit(network, dataset, Reward(), config.recipe, seed, compute, order=f"pairs {config.pairs}")
     save_model(result.model, vocabulary, out)
     return trained_cost(result, examples=config.recipe.steps * config.recipe.rows)
+
+
+def drawn_pairs(data: Path, count: int, seed: int) -> "list[PreferencePair]":
+    """The first ``count`` of a seed's order of all training pairs, so that numbers of pairs nest.
+
+    Raises ``DataError`` where there are fewer.
+    """
+    import numpy as np
+
+    everything = read_pairs(data, READER)
+    if len(everything) < count:
+        raise DataError(f"There are {len(everything)} training pairs, and {count} were asked for; lower the sizes.")
+    return [everything[index] for index in np.random.default_rng([seed, 41]).permutation(len(everything))[:count]]
 
 
 def _shown(
@@ -138,8 +151,14 @@ def examine_reader(config: ExamineConfig, model: Path, data: Path, critiques: Pa
 
 def _pair_items(scored: "ScoredPairs") -> "list[ItemRow]":
     found = scored.outcomes().rows(group="group")
-    against = {pair.id for pair in scored.pairs if pair.meta.get("cue") == "against"}
-    return [*found, *(row._replace(measure="cue_against_accuracy") for row in found if row.item in against)]
+    cues = {pair.id: pair.meta["cue"] for pair in scored.pairs if "cue" in pair.meta}
+    if len(set(cues.values())) < 2:
+        return found
+    against = [row._replace(measure="cue_against_accuracy") for row in found if cues[row.item] == "against"]
+    # Weighted so that the mean over all pairs is the accuracy with the cue minus that against it.
+    weights = {"with": len(found) / (len(found) - len(against)), "against": -len(found) / len(against)}
+    gaps = [row._replace(measure="cue_gap", value=row.value * weights[cues[row.item]]) for row in found]
+    return [*found, *against, *gaps]
 
 
 class _Reader:
@@ -226,6 +245,8 @@ class _Reader:
         if critiques is None and self.critiques is not None:
             index = CritiqueIndex(read_critiques(self.critiques))
             found = [index.find(prompt, answer.id, answer.text) for prompt, answer in asked]
+            if None in found:
+                raise DataError(f"{found.count(None)} of {len(found)} answers have no critique; let the critic go on.")
         prompts, answers, _ = completions_to_read(
             prompts, answers, found, tokenizer=self.arbiter.tokenizer, most_tokens=self.config.most_tokens
         )
@@ -240,7 +261,9 @@ class _Reader:
         from paribus.feedback.critiques.joining import CritiqueIndex
 
         index = CritiqueIndex(read_critiques(self.critiques))
-        tested = [row for row in read_answers(data) if row[1].id.startswith(TESTS)][: self.config.edited]
+        own = [row for row in read_answers(data) if row[1].id.startswith(TESTS)]
+        # Evenly over all of them, since answers to one question stand side by side.
+        tested = own[:: max(1, len(own) // self.config.edited)][: self.config.edited]
         changed = [
             ((prompt, answer), edit)
             for prompt, answer in tested
@@ -284,12 +307,14 @@ def gain(config: GainConfig, given: Path, bare: Path, *, out: Path) -> None:
     """Item by item, what one examination has over another; measure ``critique_gain``."""
     from paribus.lab import write_items
 
-    with_, without = (
+    given_, bare_ = (
         {row["item"]: row for row in read_rows(folder / "items.jsonl") if row["measure"] == config.measure}
         for folder in (given, bare)
     )
+    if given_.keys() != bare_.keys():
+        raise DataError(f"{len(given_.keys() ^ bare_.keys())} items stand in one of the two examinations alone.")
     rows = (
-        {**row, "measure": "critique_gain", "value": row["value"] - without[item]["value"]}
-        for item, row in with_.items()
+        {**row, "measure": "critique_gain", "value": row["value"] - bare_[item]["value"]}
+        for item, row in given_.items()
     )
     write_items(out, rows)

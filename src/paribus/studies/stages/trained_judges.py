@@ -7,9 +7,9 @@ from pydantic import Field
 
 from paribus.lab import Cost, stage
 from paribus.studies.stages.config import StageConfig
-from paribus.studies.stages.graded import READER, TESTS, read_pairs
+from paribus.studies.stages.graded import TESTS, read_pairs
 from paribus.studies.stages.models import Recipe, fit, open_model, save_model, trained_cost, training_cost
-from paribus.studies.stages.readers import critiqued
+from paribus.studies.stages.readers import critiqued, drawn_pairs
 
 
 class JudgeConfig(StageConfig):
@@ -44,8 +44,6 @@ def train_judge(
     Comparisons are not packed, so that judges with and without critiques see the same ones in every step. Raises
     ``DataError`` for one that is longer than the recipe allows: cut, it would teach nothing.
     """
-    import numpy as np
-
     from paribus.data.chat import encode_many
     from paribus.data.pairs import padding_id
     from paribus.data.unpacked import one_a_row
@@ -54,14 +52,12 @@ def train_judge(
     from paribus.feedback.short_judge import judge_examples
     from paribus.training.objectives.causal import Causal
 
-    everything = read_pairs(data, READER)
-    order = np.random.default_rng([seed, 41]).permutation(len(everything))[: config.pairs]
-    shown, _ = pairs_to_read(critiqued([everything[index] for index in order], critiques, "both"))
+    shown, _ = pairs_to_read(critiqued(drawn_pairs(data, config.pairs, seed), critiques, "both"))
     examples = judge_examples([(prompt_of(pair), pair.chosen, pair.rejected) for pair in shown])
     network, vocabulary = open_model(model)
     encoded = encode_many(vocabulary, [row.messages for row in examples])
     dataset = one_a_row(encoded, config.recipe.length, pad_id=padding_id(vocabulary))
-    result = fit(network, dataset, Causal(), config.recipe, seed, compute)
+    result = fit(network, dataset, Causal(), config.recipe, seed, compute, order=f"pairs {config.pairs}")
     save_model(result.model, vocabulary, out)
     return trained_cost(result, examples=config.recipe.steps * config.recipe.rows)
 

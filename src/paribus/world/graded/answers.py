@@ -58,14 +58,17 @@ def better(a: GradedAnswer, b: GradedAnswer) -> bool:
     return quality(a) > quality(b)
 
 
-def write_answer(world: GradedWorld, request: Request, plan: Plan, rng: Any) -> GradedAnswer:
+def write_answer(
+    world: GradedWorld, request: Request, plan: Plan, rng: Any, *, wrong_from: str = "train"
+) -> GradedAnswer:
     """Write an answer to ``request`` with exactly the errors and style of ``plan``.
 
     Each error of correctness strikes one part, different parts as far as there are enough. What is wrongly said or
-    quoted comes from facts of the training part, so that held-out facts never leak. ``rng`` is a ``random.Random`` or
-    a numpy Generator; the same state gives the same text.
+    quoted comes from facts of the part ``wrong_from``: of training, so that held-out facts never leak; for tests, of
+    the tests themselves, so that a wrong value is not known from its familiarity. ``rng`` is a ``random.Random`` or a
+    numpy Generator; the same state gives the same text.
     """
-    return _Writer(world, request, plan, as_random(rng)).write()
+    return _Writer(world, request, plan, as_random(rng), wrong_from).write()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class _Writer:
     request: Request
     plan: Plan
     rng: Random
+    wrong_from: str
 
     @property
     def words(self) -> Wording:
@@ -122,7 +126,7 @@ class _Writer:
     def _asides(self) -> Iterator[str]:
         if "relevance" in self.plan.errors:
             asked = {part.item for part in self.request.parts}
-            part = self._other(Part("cu", self.world.facts("cu", "train")[0], self.request.language, 0), asked)
+            part = self._other(Part("cu", self.world.facts("cu", self.wrong_from)[0], self.request.language, 0), asked)
             yield self.rng.choice(self.words.asides).format(item=part.item, value=part.answer)
 
     def _body(self, struck: list[set[str]]) -> tuple[list[str], list[str]]:
@@ -159,7 +163,7 @@ class _Writer:
         return self._first(asked, (part for part in wrong if not any(map(part.accepts, said)))).answer
 
     def _shuffled(self, task: str) -> Iterator[str]:
-        facts = self.world.facts(task, "train")
+        facts = self.world.facts(task, self.wrong_from)
         start, step = self.rng.randrange(len(facts)), self.rng.choice(_STEPS)
         return (facts[(start + step * number) % len(facts)] for number in range(len(facts)))
 

@@ -46,8 +46,8 @@ class Claim:
 def claims_about(asked: Request | Prompt, answer: GradedAnswer | str) -> tuple[Claim, ...]:
     """Return all true claims about an answer, parts first. A plain text is graded first.
 
-    The same things are said of every answer, so that what a critic speaks about tells nothing; a refusal keeps no format
-    and does not stay to the topic.
+    The same things are said of every answer, so that what a critic speaks about tells nothing; a refusal keeps no
+    format and does not stay to the topic.
     """
     if isinstance(answer, GradedAnswer):
         errors, right, wordiness = answer.plan.errors, answer.parts_right, answer.plan.wordiness

@@ -36,13 +36,14 @@ def draw_pair(
     cue_share: float = 0.8,
     label_noise: float = 0.0,
     error_rate: float = _ERROR_RATE,
+    wrong_from: str = "train",
 ) -> tuple[GradedAnswer, GradedAnswer]:
     """Draw two answers to a request, the better first (the worse first with probability ``label_noise``).
 
     With a ``cue``, the answer labelled better carries it with probability ``cue_share``, else the other one does;
     exactly one of them carries it. "long" is two filler sentences against none, "booster" two boosters against none.
     Plans come from ``draw_plan`` at ``error_rate``. The order never hangs on the cue, although filler is a fault of
-    style: the answers differ in something weightier.
+    style: the answers differ in something weightier. ``wrong_from`` as for ``write_answer``.
 
     Raises ConfigError for an unknown cue and for a share off 0..1.
     """
@@ -54,7 +55,7 @@ def draw_pair(
     rng = as_random(rng)
     flipped, on_first = rng.random() < label_noise, rng.random() < cue_share
     plans = _ordered_plans(rng, len(request.parts), error_rate, cue, on_first != flipped)
-    good, bad = (write_answer(world, request, plan, rng) for plan in plans)
+    good, bad = (write_answer(world, request, plan, rng, wrong_from=wrong_from) for plan in plans)
     return (bad, good) if flipped else (good, bad)
 
 
