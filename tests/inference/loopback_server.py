@@ -38,6 +38,10 @@ def echo(body: dict[str, Any]) -> Answer:
     return completion("you said: " + body["messages"][-1]["content"])
 
 
+class Listener(ThreadingHTTPServer):
+    request_queue_size = 256  # a burst of new connections is not to be refused
+
+
 class LoopbackServer:
     """``rule(body)`` answers; ``faults`` are used up first. ``bodies``, ``paths`` and ``headers`` keep what came,
     ``connections`` counts those that were opened."""
@@ -50,7 +54,7 @@ class LoopbackServer:
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.lock = threading.Lock()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.http = Listener(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
