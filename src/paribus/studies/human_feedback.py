@@ -52,22 +52,25 @@ def check(settings: HumanFeedback) -> None:
     names = tuple(system.name for system in s.systems)
     check_distinct({"seeds": s.seeds, "systems": names, "optimisation.sizes": s.optimisation.sizes})
     check_distinct({"rounds.by": s.rounds.by}, may_be_empty=True)
-    if len(names) > len(PREAMBLES):
-        raise ConfigError(
-            f"systems names {len(names)} and each input is answered {len(PREAMBLES)} times, once under each preamble; "
-            f"give {len(PREAMBLES)} systems at most."
-        )
+    _check_systems(s, names)
+    _check_raters(s)
     if max(s.optimisation.sizes) > s.inputs.candidates:
         raise ConfigError(
             f"optimisation.sizes={s.optimisation.sizes} asks for more than inputs.candidates={s.inputs.candidates} "
             "answers; raise that, or lower these."
         )
-    if s.experts and not s.ratings:
-        raise ConfigError(f"experts={s.experts!r} label no ratings; name the files of ratings in ratings, too.")
     unknown = [by for by in s.rounds.by if by not in (*s.conditions, TRUTH)]
     if s.rounds.count and unknown:
         raise ConfigError(
             f"rounds.by names {unknown[0]!r}, and feedback is of {', '.join((*s.conditions, TRUTH))}; choose of these."
+        )
+
+
+def _check_systems(s: HumanFeedback, names: tuple[str, ...]) -> None:
+    if len(names) > len(PREAMBLES):
+        raise ConfigError(
+            f"systems names {len(names)} and each input is answered {len(PREAMBLES)} times, once under each preamble; "
+            f"give {len(PREAMBLES)} systems at most."
         )
     if s.served and not all(system.endpoint for system in s.systems):
         raise ConfigError("Some systems have an endpoint and some are simulated; serve all, or none.")
@@ -75,12 +78,16 @@ def check(settings: HumanFeedback) -> None:
         raise ConfigError("Served systems need a served rater; set machine.kind=endpoint with its model and endpoint.")
     if not s.served and not {PLAIN, TWIN, ASSERTIVE} <= set(names):
         raise ConfigError(f"systems={names} must name {PLAIN}, {TWIN} and {ASSERTIVE}, which are compared.")
+
+
+def _check_raters(s: HumanFeedback) -> None:
     for field, named in (("crowd", s.crowd), ("machine.like", s.machine.like)):
-        unknown = [
-            error for table in (named.weights, named.detection, named.hiding) for error in table if error not in SEVEN
-        ]
+        tables = (named.weights, named.detection, named.hiding)
+        unknown = [error for table in tables for error in table if error not in SEVEN]
         if unknown:
             raise ConfigError(f"{field} names the error {unknown[0]!r}; the errors are {', '.join(SEVEN)}.")
+    if s.experts and not s.ratings:
+        raise ConfigError(f"experts={s.experts!r} label no ratings; name the files of ratings in ratings, too.")
 
 
 def _under(s: HumanFeedback, steps: Steps) -> list[Arm]:

@@ -327,15 +327,10 @@ def claims(settings: HumanFeedback) -> list[Claim]:
             source=MISSING,
         ),
         *claim(
-            (row.name for row in contrasts(settings) if row.family == "policies trained by biased feedback"),
+            (row.name for row in contrasts(settings) if row.family.startswith("policies")),
             id="policies",
-            sentence="A model trained on what biased feedback picks from its answers becomes more assertive.",
-            source=MISSING,
-        ),
-        *claim(
-            (row.name for row in contrasts(settings) if row.family == "policies, no bias planted"),
-            id="policies-fair",
-            sentence="A model trained by unbiased feedback becomes no more assertive than the truth makes it.",
+            sentence="A model trained on what biased feedback picks from its answers becomes more assertive; trained "
+            "by unbiased feedback, no more than the truth makes it.",
             source=MISSING,
         ),
         *claim(

@@ -36,7 +36,7 @@ class Base(Part):
     ``model``, a directory or hub id (``parameters`` price it)."""
 
     shape: Shape = Shape(hidden_size=64, layers=2, heads=4, key_value_heads=4, intermediate_size=160, context=512)
-    recipe: Recipe = Recipe(steps=400, rows=16, length=192, learning_rate=3e-3, optimizer="muon", checkpoint_every=100)
+    recipe: Recipe = Recipe(steps=1000, rows=16, length=192, learning_rate=3e-3, optimizer="muon", checkpoint_every=200)
     vocabulary: int = 1536
     model: str = ""
     parameters: int = 0
@@ -45,7 +45,7 @@ class Base(Part):
 class Optimisation(Part):
     """Best of n against reward models: ``pairs``, at most, of which one is trained; ``sizes`` = n."""
 
-    pairs: int = Field(default=1500, gt=0)
+    pairs: int = Field(default=2500, gt=0)
     recipe: Recipe = Recipe(steps=300, rows=16, length=160, learning_rate=3e-3, checkpoint_every=100)
     most_tokens: int = Field(default=256, gt=0)
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
