@@ -168,7 +168,7 @@ def _panels(s: HumanFeedback, steps: Steps, examined: Mapping[str, Mapping[int, 
     config = AnnotationPanelsConfig(
         seeds=s.seeds,
         conditions=s.conditions,
-        planted=steps.planted,
+        planted={condition: steps.planted(condition) for condition in s.conditions},
         alpha=s.alpha,
         sizes=s.optimisation.sizes,
         rounds=s.rounds.count,

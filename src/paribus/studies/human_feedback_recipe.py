@@ -107,7 +107,7 @@ class Steps:
 
     def weights(self, condition: str, *, shuffled: bool = False) -> Examined:
         """What the Lasso finds of the planted weights."""
-        config = WeightsConfig(planted=self.planted, alpha=self.s.alpha, shuffled=shuffled)
+        config = WeightsConfig(planted=self.planted(condition), alpha=self.s.alpha, shuffled=shuffled)
         return {
             seed: {
                 "evaluation": examine_weights(
@@ -117,9 +117,10 @@ class Steps:
             for seed in self.s.seeds
         }
 
-    @property
-    def planted(self) -> dict[str, float]:
-        """What errors cost the planted raters."""
+    def planted(self, condition: str) -> dict[str, float]:
+        """What errors cost the raters of a condition; nothing is known of a served one."""
+        if condition == "machine":
+            return self.s.machine.like.weights if self.s.machine.kind == "rules" else {}
         return self.s.crowd.weights
 
     # ---- Optimising against ratings ---------------------------------------------------------------------------------

@@ -22,10 +22,11 @@ SHOWN = 2
 
 
 class AnnotationPanelsConfig(PicksPanelsConfig):
-    """Who rates, what was planted, the Lasso's penalty, and the system that others are compared with."""
+    """Who rates, what errors cost them as planted (empty where it is not known), the Lasso's penalty, and the system
+    that others are compared with."""
 
     conditions: tuple[str, ...]
-    planted: dict[str, float]
+    planted: dict[str, dict[str, float]]
     alpha: float
     reference: str
 
@@ -103,6 +104,7 @@ class Charts:
         """Weights found, on true labels and on the raters' own, beside those that were planted."""
         rows = []
         for condition, fit in self.true_fits.items():
+            planted = self.config.planted[condition]
             (own,) = (row for row in self.audits[condition].of().regressions if row.target == "quality")
             for words, found in (("true errors", fit), ("errors they label", own)):
                 rows += [
@@ -110,16 +112,17 @@ class Charts:
                         "label": row.error,
                         "group": f"{condition}, {words}",
                         **_interval(row.lasso),
-                        "reference": self.config.planted.get(row.error, 0.0),
+                        "reference": planted.get(row.error, 0.0),
                     }
-                    for row in sorted(found.weights, key=lambda row: -self.config.planted.get(row.error, 0.0))
+                    for row in sorted(found.weights, key=lambda row: SEVEN.index(row.error))
                 ]
         return Panel(
             id="weights",
             kind="intervals",
             title="What an error costs the score: found, and planted",
             caption=(
-                "Lasso of quality (rated apart from errors) on errors, points of five. The line is the planted weight; "
+                "Lasso of quality (rated apart from errors) on errors, points of five. The line is the planted weight "
+                "(0 where none is known); "
                 "the Lasso draws all weights towards zero. On their own labels raters' blindness adds to it: an error "
                 "that is seldom noticed seems to cost little, or to cost what comes with it."
             ),
