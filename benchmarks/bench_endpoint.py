@@ -1,6 +1,6 @@
 """Requests a second of ``EndpointEngine`` against a sequential loop, with a server that answers after 50 ms.
 
-    python benchmarks/bench_endpoint.py [repeats [rounds]]     # 3 repeats of 20 requests a place: about a minute
+    python benchmarks/bench_endpoint.py [repeats [rounds]]     # 3 repeats of 40 requests a place: two minutes
 
 The server is a process of its own, asynchronous, and waits 50 ms before each answer, so a client with ``n`` requests
 under way can have at most ``20 n`` answers a second: the share of that limit is what the last column shows (goal: 90%).
@@ -128,7 +128,7 @@ def compare(url: str, places: int, repeats: int, rounds: int) -> list[str]:
     return rows
 
 
-def main(repeats: int = 3, rounds: int = 20) -> None:
+def main(repeats: int = 3, rounds: int = 40) -> None:
     """Print a markdown table."""
     os.environ["NO_PROXY"] = "127.0.0.1"
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(LATENCY)], stdout=subprocess.PIPE, text=True)
