@@ -1,8 +1,8 @@
 """Kept-alive connections to one server, through the proxy that the environment names, if any.
 
 Threads take a connection, have one exchange over it and give it back. Why threads: with a server that answers after
-50 ms, and 32 or 128 requests under way, they reached 1.5 and 4 times the requests a second of an asynchronous client of
-the httpx family, at 0.35 against 0.9 ms of the processor a request (``benchmarks/bench_endpoint.py``).
+50 ms, and 32 or 128 requests under way, they reached about 1.5 and 4 times the requests a second of an asynchronous
+client of the httpx family, at 0.35 against 0.9 ms of the processor a request (``benchmarks/bench_endpoint.py``).
 """
 
 from __future__ import annotations
