@@ -109,6 +109,29 @@ def test_several_judges_are_refused() -> None:
         rank(verdicts)
 
 
+def test_a_game_that_is_there_twice_is_refused() -> None:
+    verdicts = [game("A>B", order, a="x", b="y") for order in ("ab", "ba")]
+    assert rank(verdicts, resamples=100).games == {"x": 2, "y": 2}
+    mirrored = game("B>A", "ba", a="y", b="x")  # the first game again, told from the other side
+    with pytest.raises(DataError, match="of x and y twice with x shown first"):
+        rank([*verdicts, mirrored], resamples=100)
+
+
+def test_a_language_too_small_for_style_control_is_ranked_without() -> None:
+    verdicts, rng = _tournament(3, ("en",), 30), np.random.default_rng(3)
+    # Swahili: x always wins, and is always the longer one, so that style and model cannot be told apart.
+    verdicts += [game("A>B", "ab", f"q{i}", "sw", a="first", b="third") for i in range(3)]
+    styles = {
+        (name, row.prompt_id, row.language): Style(int(rng.integers(50, 90)) + 500 * (name == "first"), 0, 0, 0)
+        for row in verdicts
+        for name in (row.a, row.b)
+    }
+    whole, english, swahili = rank_by_language(verdicts, "third", styles=styles, resamples=100, style_resamples=20)
+    for row in (whole, english):
+        assert isinstance(row, Ranking) and row.style is not None and row.unstyled == ""
+    assert isinstance(swahili, Ranking) and swahili.style is None and "separates wins from losses" in swahili.unstyled
+
+
 def test_references_are_read_and_checked(tmp_path: Path) -> None:
     file = tmp_path / "votes.csv"
     file.write_text("model,score,low,high\na,1200,1190,1215\nb,1100,,\n")

@@ -193,6 +193,8 @@ def _remarks(ranking: "Ranking") -> list[str]:
         f"{100 * ranking.separability:.0f}% by intervals that do not overlap (separability); "
         f"{rating.unparsed} games unread, {rating.dropped} dropped with them."
     ]
+    if ranking.unstyled:
+        lines.append(f"{ranking.language}: no style control. {ranking.unstyled}")
     if quality is not None:
         figures = {"agreement": quality.agreement, "Brier": quality.brier, "Spearman": quality.spearman}
         shown = ", ".join(f"{name} {'–' if value is None else f'{value:.3f}'}" for name, value in figures.items())
@@ -267,5 +269,6 @@ def _as_json(ranking: "Ranking") -> dict[str, Any]:
         "separated": groups.separability,
         "separability": ranking.separability,
         "style": style and {"features": style.features, "coefficients": [asdict(row) for row in style.coefficients]},
+        "unstyled": ranking.unstyled,
         "quality": ranking.quality and asdict(ranking.quality),
     }

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Ranking:
     """One language's ranking (or ``"all"``).
 
     ``separability`` is the published measure, the share of pairs whose intervals do not overlap; ``groups`` come of
-    tests of the differences and are the sharper tool. ``quality`` and ``style`` are None unless asked for.
+    tests of the differences and are the sharper tool. ``quality`` and ``style`` are None unless asked for; ``unstyled``
+    says why a language has no style control although it was.
     """
 
     language: str
@@ -37,6 +38,7 @@ class Ranking:
     style: StyleControlled | None
     quality: Quality | None
     games: dict[str, int]
+    unstyled: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ def rank(
         alpha: chance of any false separation in the groups. features, style_resamples: of the style control.
 
     Raises:
-        DataError: no verdicts, several judges, or as ``bradley_terry`` and ``style_control``.
+        DataError: no verdicts, several judges, a game that is there twice, or as ``bradley_terry`` and
+            ``style_control``.
         ConfigError: an unknown baseline or setting.
     """
     own = [row for row in verdicts if language in (None, row.language)]
     judge, games = _one_judge(own, language), _games(own)
+    _ensure_once(own)
     chosen = baseline or max(sorted(games), key=games.__getitem__)
     fitting: dict[str, Any] = {"weighting": weighting, "unparsed": unparsed, "level": level, "question": question}
     rating = bradley_terry(own, chosen, resample=resample, resamples=resamples, rng=rng, **fitting)
@@ -109,17 +113,26 @@ def rank_by_language(
     """The ranking over all languages, then one for each where there are several; ``ranking`` goes to ``rank``.
 
     A language that cannot be ranked (its games do not connect the models, none was parsed) stands there with the
-    reason. The baseline is the same everywhere.
+    reason; one that is too small for style control alone is ranked without. The baseline is the same everywhere.
     """
     whole = rank(verdicts, baseline, **ranking)
     rows: list[Ranking | Unranked] = [whole]
     languages = sorted({row.language for row in verdicts})
     for code in languages if len(languages) > 1 else []:
-        try:
-            rows.append(rank(verdicts, whole.rating.baseline, language=code, **ranking))
-        except (DataError, ConfigError) as error:
-            rows.append(Unranked(code, str(error)))
+        rows.append(_in_language(verdicts, whole.rating.baseline, code, ranking))
     return tuple(rows)
+
+
+def _in_language(
+    verdicts: Sequence[Verdict], baseline: str, language: str, ranking: Mapping[str, Any]
+) -> Ranking | Unranked:
+    try:
+        return rank(verdicts, baseline, language=language, **ranking)
+    except (DataError, ConfigError) as error:
+        if ranking.get("styles") is None:
+            return Unranked(language, str(error))
+        plain = _in_language(verdicts, baseline, language, {**ranking, "styles": None})
+        return replace(plain, unstyled=str(error)) if isinstance(plain, Ranking) else plain
 
 
 def _one_judge(verdicts: Sequence[Verdict], language: str | None) -> str:
@@ -130,6 +143,20 @@ def _one_judge(verdicts: Sequence[Verdict], language: str | None) -> str:
             f"{len(judges)} judges ({', '.join(judges[:5])}); rank those of one judge."
         )
     return judges[0]
+
+
+def _ensure_once(verdicts: Sequence[Verdict]) -> None:
+    """A game that counts twice (a file given twice, two runs of one judge) would narrow the intervals for nothing."""
+    seen: set[tuple[str, str, str, str]] = set()
+    for row in verdicts:
+        first, second = (row.a, row.b) if row.order == "ab" else (row.b, row.a)
+        game = (row.prompt_id, row.language, first, second)
+        if game in seen:
+            raise DataError(
+                f"{row.judge!r} judged the prompt {row.prompt_id!r} ({row.language}) of {first} and {second} twice "
+                f"with {first} shown first; give one verdict a game, and every file once."
+            )
+        seen.add(game)
 
 
 def _games(verdicts: Sequence[Verdict]) -> dict[str, int]:
