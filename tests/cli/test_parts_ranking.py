@@ -159,6 +159,7 @@ def test_alpaca_eval_beside_its_board(tmp_path: Path) -> None:
     assert rows["one"]["differences"]["win_rate"] == pytest.approx(0.0, abs=1e-9)
     assert rows["two"]["differences"]["win_rate"] == pytest.approx(rows["two"]["win_rate"] - 50.0)
     assert 0 < rows["one"]["length_controlled"]["rate"]["estimate"] < 1
+    assert {row["group"] for row in rows.values()} == {"a"} and "not told apart" in done.stdout
 
 
 def _judgments(folder: Path, model: str, scores: list[tuple[Any, Any]]) -> None:

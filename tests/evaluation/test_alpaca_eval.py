@@ -16,6 +16,7 @@ from paribus.evaluation.alpaca_eval import (
     alpaca_score,
     annotation_files,
     compare,
+    preference_groups,
     preference_rows,
     read_annotations,
     read_leaderboard,
@@ -154,6 +155,23 @@ def test_boards_are_checked(tmp_path: Path) -> None:
         csv.writer(file).writerow(["model", "win_rate"])
     with pytest.raises(DataError, match="no column 'win_rate'"):
         read_leaderboard(board)
+
+
+def test_letters_tell_models_apart_on_the_same_instructions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.random(200)
+    # The second loses a tenth on every instruction of a wide spread: only the paired difference shows it. The third
+    # answered half of the instructions, as well as the first.
+    made = {"one": 1 + 0.9 * hard, "two": 1 + 0.9 * hard - 0.1 * hard, "half": (1 + 0.9 * hard)[:100]}
+    read = [
+        read_annotations(write(tmp_path / name / "gpt4" / "annotations.json", values.tolist(), generator_2=name))
+        for name, values in made.items()
+    ]
+    letters = preference_groups(read, resamples=500).letters
+    assert not set(letters["one"]) & set(letters["two"])
+    assert set(letters["one"]) & set(letters["half"])
+    with pytest.raises(DataError, match="second file of 'one'"):
+        preference_groups([read[0], read[0]])
 
 
 def test_a_table_has_one_judge(tmp_path: Path) -> None:

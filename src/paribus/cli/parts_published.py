@@ -73,6 +73,7 @@ def alpaca_eval(
         alpaca_score,
         annotation_files,
         compare,
+        preference_groups,
         read_annotations,
         read_leaderboard,
     )
@@ -81,9 +82,11 @@ def alpaca_eval(
     files = [file for source in sources for file in annotation_files(Path(source), annotator)]
     read = [read_annotations(file, models=board) for file in files]
     compared = compare([alpaca_score(rows, **resampling) for rows in read], board)
+    letters = preference_groups(read, alpha=1.0 - resampling["level"], rng=resampling["rng"]).letters
     controlled = _controlled(read, gamed, resampling) if length_control or gamed else {}
-    _print(compared, controlled, leaderboard)
-    return {"rows": [_as_json(row, controlled) for row in compared], "leaderboard": str(leaderboard or "")}
+    _print(compared, letters, controlled, leaderboard)
+    rows = [_as_json(row, controlled) | {"group": letters[row.score.model]} for row in compared]
+    return {"rows": rows, "leaderboard": str(leaderboard or "")}
 
 
 def _controlled(
@@ -113,19 +116,23 @@ def _controlled(
 
 
 def _print(
-    compared: "Sequence[Comparison]", controlled: "Mapping[str, LengthControlled]", leaderboard: Path | None
+    compared: "Sequence[Comparison]",
+    letters: Mapping[str, str],
+    controlled: "Mapping[str, LengthControlled]",
+    leaderboard: Path | None,
 ) -> None:
     from paribus.cli.parts_progress import print_table, say
 
     first = compared[0].score
     title = (
         f"AlpacaEval: {len(compared)} model(s) against {first.baseline}, judged by {first.annotator}; percent\n"
-        f"{100 * first.rate.level:g}% intervals over instructions; error: the standard error, as published"
+        f"{100 * first.rate.level:g}% intervals over instructions; error: the standard error, as published\n"
+        f"one letter: not told apart on the same instructions (alpha {1 - first.rate.level:.2g}, Holm)"
     )
-    columns = ["model", "win rate", "error", "won-lost-drawn", "left out", "length"]
+    columns = ["model", "win rate", "group", "error", "won-lost-drawn", "left out", "length"]
     columns += ["at equal length"] if controlled else []
     columns += ["published rate", "ours less it", "published error", "ours less it"] if leaderboard else []
-    print_table(title, columns, [_cells(row, controlled, leaderboard is not None) for row in compared])
+    print_table(title, columns, [_cells(row, letters, controlled, leaderboard is not None) for row in compared])
     if controlled:
         variant = next(iter(controlled.values())).variant
         say(f"At equal length: AlpacaEval's regression, {variant}, with an interval that resamples instructions.")
@@ -133,9 +140,11 @@ def _print(
         say(_agreement(compared, leaderboard))
 
 
-def _cells(row: "Comparison", controlled: "Mapping[str, LengthControlled]", board: bool) -> list[str]:
+def _cells(
+    row: "Comparison", letters: Mapping[str, str], controlled: "Mapping[str, LengthControlled]", board: bool
+) -> list[str]:
     score: AlpacaScore = row.score
-    cells = [score.model, f"{score.win_rate:.2f} [{score.rate.low:.1f}, {score.rate.high:.1f}]"]
+    cells = [score.model, f"{score.win_rate:.2f} [{score.rate.low:.1f}, {score.rate.high:.1f}]", letters[score.model]]
     cells += [f"{score.standard_error:.2f}", f"{score.n_wins}-{score.n_wins_base}-{score.n_draws}"]
     cells += [str(score.left_out), str(score.avg_length)]
     if controlled:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from paribus.errors import ConfigError, DataError
 from paribus.evaluation.items import ItemRow
-from paribus.statistics import Interval, clustered_bootstrap
+from paribus.evaluation.significance import Groups, draw_groups
+from paribus.statistics import Interval, clustered_bootstrap, resampled_means
 
 COLUMNS = ("instruction", "output_1", "generator_1", "output_2", "generator_2", "annotator", "preference")
 PUBLISHED = ("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total", "discrete_win_rate")
@@ -191,6 +192,34 @@ def alpaca_score(
         left_out=annotations.left_out,
         rate=clustered_bootstrap(100.0 * kept, resamples=resamples, level=level, rng=rng),
     )
+
+
+def preference_groups(
+    annotations: Sequence[Annotations],
+    *,
+    alpha: float = 0.05,
+    resamples: int = 2_000,
+    rng: np.random.Generator | int = 0,
+) -> Groups:
+    """Which models' win rates are told apart, by their differences on the same instructions (Holm over all pairs).
+
+    Raises ``DataError`` for two files of one model; otherwise as ``significance.draw_groups``.
+    """
+    place: dict[str, int] = {}
+    for rows in annotations:
+        for instruction in rows.instructions:
+            place.setdefault(instruction, len(place))
+    scores: dict[str, float] = {}
+    sums, counts = np.zeros((2, len(place), len(annotations)))
+    for i, rows in enumerate(annotations):
+        if rows.model in scores:
+            raise DataError(f"{rows.source} is the second file of {rows.model!r}; give one file a model and annotator.")
+        given, asked = np.isfinite(rows.preference), np.array([place[text] for text in rows.instructions])
+        np.add.at(sums[:, i], asked[given], rows.preference[given])
+        np.add.at(counts[:, i], asked[given], 1.0)
+        scores[rows.model] = float(rows.preference[given].mean())
+    draws = resampled_means(sums, counts, resamples=resamples, rng=rng)
+    return draw_groups(scores, draws, n=len(place), alpha=alpha)
 
 
 def preference_rows(annotations: Annotations) -> list[ItemRow]:
