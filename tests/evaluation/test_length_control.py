@@ -170,7 +170,7 @@ def test_verdicts_with_the_lengths_of_answers() -> None:
 
 
 def test_what_cannot_be_controlled_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="All answers are 5 characters longer"):
+    with pytest.raises(DataError, match=r"differ from the baseline.s by \+5 characters"):
         length_controlled([1, 0, 1, 0, 1], [10] * 5, [5] * 5)
     with pytest.raises(DataError, match=r"preferences from 0\.0 to 2\.0"):
         length_controlled([2, 0, 1, 0, 1], [1, 2, 3, 4, 5], [5] * 5)

@@ -192,7 +192,8 @@ def _standard_gap(
     spread = float(gap.std(ddof=1))
     if spread == 0.0:
         raise DataError(
-            f"All answers are {-gap[0]:g} characters longer than the baseline's; nothing can be controlled."
+            f"The lengths of all answers differ from the baseline's by {own[0] - other[0]:+g} characters; without "
+            "differing gaps nothing can be controlled."
         )
     return np.asarray(gap / spread, dtype=np.float64)
 
@@ -226,7 +227,13 @@ def _solve(
     penalty: float,
     random_state: np.random.RandomState | int = _SEED,
 ) -> NDArray[np.float64]:
-    """Coefficients of the penalised fit. A soft label is two rows, one won and one lost, that share its weight."""
+    """Coefficients of the penalised fit. A soft label is two rows, one won and one lost, that share its weight.
+
+    Fits of few rows may stop before they converge; so do the published ones, so nothing is said about it.
+    """
+    from warnings import catch_warnings, simplefilter
+
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     n = len(target)
@@ -234,7 +241,9 @@ def _solve(
         C=penalty, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=random_state
     )
     won_lost = np.concatenate([target * weight, (1.0 - target) * weight])
-    model.fit(np.tile(columns, (2, 1)), np.repeat([1, 0], n), sample_weight=won_lost)
+    with catch_warnings():
+        simplefilter("ignore", ConvergenceWarning)
+        model.fit(np.tile(columns, (2, 1)), np.repeat([1, 0], n), sample_weight=won_lost)
     return np.asarray(model.coef_[0], dtype=np.float64)
 
 
