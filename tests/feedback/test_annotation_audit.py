@@ -199,7 +199,17 @@ def test_experts_among_the_ratings_are_experts() -> None:
     assert audit(ratings, renamed, QUICK).experts == 300
 
 
+def test_experts_that_pass_for_the_crowd_are_told() -> None:
+    ratings, truth = planted()
+    strangers = [row.model_copy(update={"rater": "me"}) for row in truth]
+    (notice,) = (row for row in audit([*ratings, *strangers], settings=QUICK).notices if row.code == "two-kinds")
+    assert notice.text.startswith("300 of ") and "--experts" in notice.text
+    assert not [row for row in found().notices if row.code == "two-kinds"]
+
+
 def test_nothing_to_count_and_an_unknown_reference_are_refused() -> None:
+    with pytest.raises(DataError, match="no rating to audit"):
+        audit(planted()[1])
     with pytest.raises(DataError, match="None of the 1 ratings counts"):
         audit([rating(attention="failed")])
     with pytest.raises(DataError, match="No rating is of the reference 'gpt'; the models are a"):

@@ -59,7 +59,9 @@ def test_the_pass_is_known_by_the_columns(columns: str, name: str) -> None:
     ("header", "said"),
     [
         (f"{HEAD},score,refusal", "columns of 2 (errors: refusal; quality: score)"),
-        (HEAD, "columns of 0 (none of any)"),
+        (HEAD, f"columns of 0 ({HEAD.replace(',', ', ')})"),
+        (f"{HEAD},score".replace(",", ";"), "put commas between them"),
+        ("", "is empty"),
         (f"{HEAD},complexity", "no column assertive"),
         ("dataset,model,preamble_type,score", "no column sample_ix"),
         (f"{HEAD},score,score", "two columns 'score'"),
@@ -67,7 +69,7 @@ def test_the_pass_is_known_by_the_columns(columns: str, name: str) -> None:
 )
 def test_a_header_of_no_pass_is_refused(tmp_path: Path, header: str, said: str) -> None:
     path = tmp_path / "wrong.csv"
-    path.write_text(f"{header}\n", encoding="utf-8")
+    path.write_text(f"{header}\n" if header else "", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         read_ratings(path)
     assert said in str(caught.value) and "wrong.csv" in str(caught.value)
@@ -139,7 +141,9 @@ def test_records_are_read_and_checked_as_their_pass_asks(tmp_path: Path, ending:
     write_records(path, rows)
     assert read_ratings(path) == rows
     write_records(path, [*rows, rating("quality", scores={"quality": 7.0})])
-    with pytest.raises(DataError, match=r"row 3, field 'scores\.quality': got 7\.0, expected a whole number from 1 to 5"):
+    with pytest.raises(
+        DataError, match=r"row 3, field 'scores\.quality': got 7\.0, expected a whole number from 1 to 5"
+    ):
         read_ratings(path)
 
 

@@ -93,6 +93,8 @@ def audit(ratings: Sequence[Rating], experts: Sequence[Rating] = (), settings: A
     doubted = untrusted(checks) if settings.drop_untrusted else frozenset()
     kept = clean(crowd, untrusted=doubted).kept
     tables, expert = tables_of(kept), expert_table(clean(truth).kept)
+    if not crowd:
+        raise DataError("There is no rating to audit: the files hold none, or experts' labels alone.")
     if not tables:
         raise DataError(f"None of the {len(crowd)} ratings counts: all are distractors, duplicates or inattentive.")
     _check_reference(settings.reference, tables)
@@ -185,7 +187,7 @@ def _notices(
         if int(np.bincount(table.of).max()) == 1:
             text = f"Every output has one rating of the pass {name}: agreement is unknown, and errors are one opinion."
             found.append(Notice("single-rater", "agreement", text))
-    return [*found, *_empty_cells(tables), *_small_languages(tables, settings)]
+    return [*found, *_two_kinds(crowd), *_empty_cells(tables), *_small_languages(tables, settings)]
 
 
 _ABSENT: dict[Pass, str] = {
@@ -193,6 +195,15 @@ _ABSENT: dict[Pass, str] = {
     "quality": "No pass with quality alone; an overall score that is given after error labels is primed by them.",
     "style": "No pass with assertiveness and complexity: whether they bias the scores cannot be said.",
 }
+
+
+def _two_kinds(crowd: Sequence[Rating]) -> list[Notice]:
+    """Error labels some of which lack an overall score, as when the experts' file is among the crowd's."""
+    scored = ["overall" in rating.scores for rating in crowd if rating.pass_ == "errors" and "error" not in rating.meta]
+    if all(scored) or not any(scored):
+        return []
+    text = f"{scored.count(False):,} of {len(scored):,} ratings of errors have no overall score."
+    return [Notice("two-kinds", "errors", f"{text} If these are experts' labels, give their file as --experts.")]
 
 
 def _empty_cells(tables: Mapping[Pass, RatingTable]) -> list[Notice]:

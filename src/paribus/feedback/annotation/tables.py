@@ -137,11 +137,7 @@ def pass_of(columns: Sequence[str], where: str) -> Pass:
     }
     passes = [name for name in PASSES if found[name]]
     if len(passes) != 1:
-        said = "; ".join(f"{name}: {', '.join(found[name])}" for name in passes) or "none of any"
-        raise DataError(
-            f"{where} must hold one pass and has columns of {len(passes)} ({said}). Errors are named "
-            f"{', '.join(SEVEN)}, scores overall, score, assertive and complexity; split or rename the columns."
-        )
+        raise DataError(_no_pass(columns, {name: found[name] for name in passes}, where))
     missing = [name for name in NEEDED if name not in columns]
     missing += [
         WRITTEN_AS[name] for name in SCORES_OF[passes[0]] if passes[0] != "errors" and _column(name, columns) is None
@@ -149,6 +145,17 @@ def pass_of(columns: Sequence[str], where: str) -> Pass:
     if missing:
         raise DataError(f"{where} has no column {', '.join(missing)}; its columns are {', '.join(columns)}.")
     return passes[0]
+
+
+def _no_pass(columns: Sequence[str], found: Mapping[Pass, list[str]], where: str) -> str:
+    if not columns:
+        return f"{where} is empty; a table of ratings begins with a row of column names."
+    said = "; ".join(f"{name}: {', '.join(names)}" for name, names in found.items())
+    return (
+        f"{where} must hold one pass and has columns of {len(found)} ({said or ', '.join(columns)}). Errors are named "
+        f"{', '.join(SEVEN)}, scores overall, score, assertive and complexity; split or rename the columns"
+        f"{'' if found else ', and put commas between them'}."
+    )
 
 
 def _column(score: str, columns: Sequence[str]) -> str | None:
