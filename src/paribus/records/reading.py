@@ -110,7 +110,7 @@ def survive(
 def _sentence(file: str, number: int, bad: BadRow) -> str:
     return (
         f"{file}, row {number}, {bad.where}: got {_short(bad.value)}, expected {bad.expected}. "
-        "Mend the row, or pass on_bad_row='skip' to set bad rows aside."
+        "Mend the row, or set bad rows aside with on_bad_row='skip' (--on-bad-row skip)."
     )
 
 
