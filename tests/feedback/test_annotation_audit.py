@@ -149,6 +149,18 @@ def test_what_fails_a_check_is_dropped_and_counted() -> None:
     assert pool.dropped["duplicate"] == 1 and pool.dropped["attention"] == 1 and pool.counted == 4
 
 
+def test_a_pass_of_which_nothing_counts_is_still_accounted_for() -> None:
+    unread = [
+        row.model_copy(update={"meta": {**row.meta, "error": "?"}}) for row in planted()[0] if row.pass_ == "errors"
+    ]
+    result = audit([*unread, *(row for row in planted()[0] if row.pass_ == "quality")], settings=QUICK)
+    errors, quality = result.pools
+    assert (errors.pass_, errors.given, errors.counted) == ("errors", len(unread), 0) and quality.counted > 0
+    assert errors.dropped["unread"] == len(unread)
+    (notice,) = (row for row in result.notices if (row.code, row.part) == ("missing-pass", "errors"))
+    assert notice.text.startswith(f"None of {len(unread):,} ratings of the pass errors counts")
+
+
 def test_careless_raters_are_named_and_left_out_on_demand() -> None:
     ratings, truth = planted(lazy=0.2)
     kept = audit(ratings, truth, QUICK)

@@ -98,7 +98,8 @@ def audit(ratings: Sequence[Rating], experts: Sequence[Rating] = (), settings: A
     if not tables:
         raise DataError(f"None of the {len(crowd)} ratings counts: all are distractors, duplicates or inattentive.")
     _check_reference(settings.reference, tables)
-    pools = tuple(_pool(name, crowd, doubted, table) for name, table in tables.items())
+    given = [name for name in PASSES if any(rating.pass_ == name for rating in crowd)]
+    pools = tuple(_pool(name, crowd, doubted, tables.get(name)) for name in given)
     rates = distractor_rates(kept)
     return Audit(
         settings=settings,
@@ -118,9 +119,12 @@ def _check_reference(reference: str, tables: Mapping[Pass, RatingTable]) -> None
         raise DataError(f"No rating is of the reference {reference!r}; the models are {', '.join(models)}.")
 
 
-def _pool(name: Pass, crowd: Sequence[Rating], doubted: frozenset[str], table: RatingTable) -> Pool:
+def _pool(name: Pass, crowd: Sequence[Rating], doubted: frozenset[str], table: RatingTable | None) -> Pool:
+    """The pool of a pass; ``table`` is None where none of its ratings counts."""
     given = [rating for rating in crowd if rating.pass_ == name]
     cleaned = clean(given, untrusted=doubted)
+    if table is None:
+        return Pool(name, len(given), cleaned.dropped, len(cleaned.kept), 0, 0, 0, 0)
     named = {rater for rater in table.raters if not rater.startswith(UNNAMED)}
     inputs = {output.cluster for output in table.outputs}
     away = len(cleaned.kept) - len(table)
@@ -171,7 +175,7 @@ def _notices(
     rates: Sequence[PassRate],
     settings: AuditSettings,
 ) -> list[Notice]:
-    found = [Notice("missing-pass", name, _ABSENT[name]) for name in PASSES if name not in tables]
+    found = [_missing(name, crowd) for name in PASSES if name not in tables]
     if expert is None:
         text = "No experts' labels: whether the crowd's error labels are right cannot be said (give --experts)."
         found.append(Notice("missing-experts", "crowd and experts", text))
@@ -188,6 +192,12 @@ def _notices(
             text = f"Every output has one rating of the pass {name}: agreement is unknown, and errors are one opinion."
             found.append(Notice("single-rater", "agreement", text))
     return [*found, *_two_kinds(crowd), *_empty_cells(tables), *_small_languages(tables, settings)]
+
+
+def _missing(name: Pass, crowd: Sequence[Rating]) -> Notice:
+    given = sum(rating.pass_ == name for rating in crowd)
+    lost = f"None of {given:,} ratings of the pass {name} counts (see the table of ratings). " if given else ""
+    return Notice("missing-pass", name, lost + _ABSENT[name])
 
 
 _ABSENT: dict[Pass, str] = {
