@@ -371,6 +371,7 @@ def _readable(rows: "list[Rating]") -> "list[Rating]":
 def _print_ratings(ratings: "list[Rating]") -> None:
     from paribus.cli.parts_progress import print_table
     from paribus.feedback.annotation.checks import clean
+    from paribus.feedback.annotation.tables import UNNAMED
 
     rows = []
     for pass_ in dict.fromkeys(rating.pass_ for rating in ratings):
@@ -378,6 +379,7 @@ def _print_ratings(ratings: "list[Rating]") -> None:
         dropped = clean(own).dropped
         lost = [dropped[name] for name in ("unread", "attention", "duplicate")]
         distractors = sum(bool(rating.meta.get("distractor")) for rating in own)
-        rows.append([pass_, len(own), len({rating.rater for rating in own}), distractors, *lost])
+        named = {rating.rater for rating in own if not rating.rater.startswith(UNNAMED)}
+        rows.append([pass_, len(own), len(named) or "not named", distractors, *lost])
     columns = ["pass", "ratings", "raters", "distractors", "unread", "inattentive", "duplicates"]
     print_table("Ratings", columns, rows)
