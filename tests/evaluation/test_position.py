@@ -83,3 +83,11 @@ def test_one_lost_game_leaves_the_other_out_of_the_pairs() -> None:
     verdicts = [game("A>B", "ab", "p1"), game("B>A", "ba", "p1"), game(None, "ab", "p2"), game("A>B", "ba", "p2")]
     report = position_report(verdicts, "ours", unparsed="drop-game")
     assert (report.flip_rate.estimate, report.prompts) == (1.0, 2)
+
+
+def test_a_judge_that_always_takes_the_first_is_not_thought_certain() -> None:
+    verdicts = [game("A>B" if order == "ab" else "B>A", order, f"p{n}") for n in range(7) for order in ("ab", "ba")]
+    report = position_report(verdicts, "ours")
+    for share in (report.first_wins, report.flip_rate, report.reversal_rate):
+        assert share.estimate == share.high == 1.0 and share.low == pytest.approx(1 / (1 + 1.96**2 / 7), abs=1e-3)
+    assert report.first_win_gap.estimate == 1.0

@@ -10,7 +10,7 @@ from paribus.errors import DataError
 from paribus.evaluation.games import Games, Question, Unparsed, games_of, question_of
 from paribus.evaluation.items import ALL
 from paribus.records import Verdict
-from paribus.statistics import Interval, percentile_interval, resampled_means
+from paribus.statistics import Interval, percentile_interval, resampled_means, wilson
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def position_report(
     shares = _Shares(games, resamples, level, rng)
     first_won = np.sign(games.strength) * np.where(games.first, 1.0, -1.0)
     decided = (first_won != 0).astype(np.float64)
-    gap = shares.interval(first_won, np.ones(len(games)))
+    gap = shares.interval(first_won, np.ones(len(games)), share=False)
     if gap is None:
         raise DataError(f"There are no parsed games of {model!r}; a position report needs at least one.")
     flips, reversals, wins, consistent = _double_game_marks(games)
@@ -106,12 +106,19 @@ class _Shares:
     def __init__(self, games: Games, resamples: int, level: float, rng: np.random.Generator | int) -> None:
         self.games, self.resamples, self.level, self.rng = games, resamples, level, rng
 
-    def interval(self, score: NDArray[np.float64], weight: NDArray[np.float64]) -> Interval | None:
-        """Interval of sum(score) / sum(weight); ``None`` where no game carries weight."""
+    def interval(
+        self, score: NDArray[np.float64], weight: NDArray[np.float64], *, share: bool = True
+    ) -> Interval | None:
+        """Interval of sum(score) / sum(weight), a ``share`` or a difference; ``None`` where no game carries weight."""
         if not weight.any():
             return None
         k = len(self.games.questions)
         sums = np.bincount(self.games.question, score, minlength=k).astype(np.float64)
         counts = np.bincount(self.games.question, weight, minlength=k).astype(np.float64)
+        estimate = float(sums.sum() / counts.sum())
+        if share and estimate in (0.0, 1.0):
+            # Every resample is the same: "the first always won, in three questions" must not be shown as certainty.
+            asked = int(np.count_nonzero(counts))
+            return wilson(round(estimate * asked), asked, level=self.level)
         draws = resampled_means(sums, counts, resamples=self.resamples, rng=self.rng)
-        return percentile_interval(draws, float(sums.sum() / counts.sum()), n=k, level=self.level)
+        return percentile_interval(draws, estimate, n=k, level=self.level)
