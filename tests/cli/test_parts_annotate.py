@@ -43,7 +43,14 @@ def files(tmp_path: Path) -> Path:
 
 def started(*words: object) -> tuple["subprocess.Popen[str]", str]:
     """The command serving on a free port, and its address."""
-    process = subprocess.Popen(command(*words, "--port", 0), env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*words, "--port", 0),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that runs in the background of a shell ignores Ctrl-C, and children would take that over.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
