@@ -9,6 +9,9 @@ from paribus.errors import EngineError
 from paribus.inference.local import LocalEngine
 from paribus.inference.lockstep import lockstep_agrees
 from paribus.inference.slots import slots_agree
+from paribus.models import mixture
+
+mixture.register()
 
 COMMON = {
     "vocab_size": 262, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,

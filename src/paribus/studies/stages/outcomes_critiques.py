@@ -36,6 +36,17 @@ class CritiquePanelsConfig(StageConfig):
     tests_form: TestsForm = "pairs"
 
     @property
+    def critic_arms(self) -> dict[str, str]:
+        """Arms by critic, in the study's order: a stored mapping is sorted."""
+        return {name: self.by_critic[name] for name in self.critics}
+
+    @property
+    def crossed_critics(self) -> list[str]:
+        """Critics that are crossed with bases, in the study's order."""
+        crossed = {key.partition("/")[2] for key in self.crossed}
+        return [name for name in self.critics if name in crossed]
+
+    @property
     def bare(self) -> str:
         """The arm without critiques at the study's number of pairs."""
         return self.plain[str(self.size)]

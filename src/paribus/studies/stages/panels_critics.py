@@ -27,7 +27,7 @@ class CriticCharts(CritiqueOutcomes):
         from paribus.evaluation.reward_models import ScoredPairs
 
         rows = []
-        for arm in dict.fromkeys((self.config.bare, *self.config.by_critic.values())):
+        for arm in dict.fromkeys((self.config.bare, *self.config.critic_arms.values())):
             pairs, scores = [], []
             for seed in self.config.seeds:
                 by_pair = {row["pair"]: row for row in read_rows(self.examinations[f"{arm}@{seed}"] / SCORES)}
@@ -61,7 +61,7 @@ class CriticCharts(CritiqueOutcomes):
         from paribus.evaluation.counterfactuals import Flip, sensitivity
 
         rows = []
-        for arm in dict.fromkeys((*self.config.by_critic.values(), *self.config.controls)):
+        for arm in dict.fromkeys((*self.config.critic_arms.values(), *self.config.controls)):
             files = [self.examinations[f"{arm}@{seed}"] / EDITS for seed in self.config.seeds]
             flips = [
                 Flip(row["kind"], row["cluster"], row["language"], row["direction"], row["before"], row["after"])
@@ -93,7 +93,7 @@ class CriticCharts(CritiqueOutcomes):
     def best(self) -> Panel:
         """True quality of the best of n answers."""
         named = {"no critiques": self.config.bare} | {
-            f"critiques ({name})": arm for name, arm in self.config.by_critic.items()
+            f"critiques ({name})": arm for name, arm in self.config.critic_arms.items()
         }
         rows = []
         for series, arm in named.items():
@@ -129,7 +129,8 @@ class CriticCharts(CritiqueOutcomes):
         from paribus.evaluation.items import read_item_rows
 
         rows = []
-        for name, folder in self.critiques.items():
+        for name in self.config.critics:
+            folder = self.critiques[name]
             found = read_item_rows(folder / QUALITY)
             if not found:
                 continue
@@ -175,7 +176,7 @@ class CriticCharts(CritiqueOutcomes):
         from paribus.evaluation.reward_bench import reward_bench
 
         rows = []
-        for arm in dict.fromkeys((self.config.bare, *self.config.by_critic.values())):
+        for arm in dict.fromkeys((self.config.bare, *self.config.critic_arms.values())):
             scores = [
                 {
                     row.section: row.score.estimate

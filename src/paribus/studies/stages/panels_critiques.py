@@ -112,7 +112,7 @@ class Charts(CritiqueOutcomes):
     def by_critic(self) -> Panel:
         """Accuracy by critic, beside none."""
         bare = self.found(self.config.bare).estimate
-        named = {"none": self.config.bare} | self.config.by_critic
+        named = {"none": self.config.bare} | self.config.critic_arms
         rows = [{"label": name, **self.row(arm), "reference": bare} for name, arm in named.items()]
         return Panel(
             id="critics",
@@ -126,9 +126,10 @@ class Charts(CritiqueOutcomes):
     def crossed(self) -> Panel:
         """Bases by critics."""
         rows = []
-        for base, bare in {"strong": self.config.bare, **self.config.bases}.items():
+        arms = {"weak": self.config.bases["weak"], "strong": self.config.bare, "tuned": self.config.bases["tuned"]}
+        for base, bare in arms.items():
             rows.append(self._cell("none", base, bare))
-            for name in dict.fromkeys(key.partition("/")[2] for key in self.config.crossed):
+            for name in self.config.crossed_critics:
                 arm = self.config.by_critic[name] if base == "strong" else self.config.crossed[f"{base}/{name}"]
                 rows.append(self._cell(name, base, arm))
         return Panel(
@@ -172,7 +173,7 @@ class Charts(CritiqueOutcomes):
 
     def _split(self, by: str, title: str, x_title: str) -> Panel:
         rows = []
-        for arm in dict.fromkeys((self.config.bare, *self.config.by_critic.values())):
+        for arm in dict.fromkeys((self.config.bare, *self.config.critic_arms.values())):
             found = pooled(self.config.seeds, self.examinations, arm, [ACCURACY])
             for row in summaries(found, by="language" if by == "language" else "task"):
                 name = row.language if by == "language" else row.group
