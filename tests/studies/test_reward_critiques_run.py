@@ -15,7 +15,7 @@ from paribus.studies.reward_critiques import STUDY
 
 SMALL = (
     "sizes=8,16",
-    "critics={random: {accuracy: 0.5}, good: {accuracy: 0.9}}",
+    'critics={"random": {"accuracy": 0.5}, "good": {"accuracy": 0.9}}',
     "rungs=random,good",
     "crossed=good",
     "controls=[]",
@@ -64,13 +64,14 @@ def test_what_critics_read_says_nothing_about_the_label(whole: Path) -> None:
 
 
 def test_better_critics_make_truer_claims(panels: dict[str, Panel]) -> None:
-    shares = {row["critic"]: float(row["claims that are true"].split()[0]) for row in panels["critic-quality"].rows}
+    told = {row["critic"]: row["claims that are true"] for row in panels["critic-quality"].rows}
+    assert set(told) == {"random", "good", "perfect", "trained"}  # the last writes nothing that can be read yet
+    shares = {name: float(told[name].split()[0]) for name in ("random", "good", "perfect")}
     assert shares["perfect"] == 1 and shares["random"] < 0.65 < shares["good"] < 1
-    assert "trained" in shares
 
 
 def test_nothing_is_cut_at_smoke_scale(panels: dict[str, Panel]) -> None:
-    assert all(row["shortened"] == 0 and 0 < row["longest, tokens"] <= 256 for row in panels["cut"].rows)
+    assert all(row["shortened"] == 0 and 0 < row["longest, tokens"] <= 320 for row in panels["cut"].rows)
 
 
 def test_the_best_of_one_answer_is_a_random_one(panels: dict[str, Panel]) -> None:

@@ -34,6 +34,7 @@ SMOKE: Preset = {
     "trained_critic": _SHORT,
     "judge": _SHORT,
     "judge_pairs": 16,
+    "most_tokens": 320,
     "critique_tokens": 24,
     "edited": 6,
 }
