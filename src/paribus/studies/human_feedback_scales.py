@@ -29,7 +29,7 @@ DESK: Preset = {
         "recipe": {"steps": 2000, "rows": 32},
         "vocabulary": 3072,
     },
-    "optimisation": {"pairs": 10_000, "recipe": {"steps": 1200, "rows": 32}},
+    "optimisation": {"pairs": 8000, "recipe": {"steps": 1200, "rows": 32}},
     "rounds": {"count": 3, "prompts": 400, "recipe": {"steps": 200, "rows": 16}},
 }
 """Eight languages, three parts a request, twice as many inputs, a larger base: hours on two cores."""
@@ -47,7 +47,7 @@ FULL: Preset = {
     "machine": {"kind": "endpoint", "endpoint": _SERVED, "model": "Qwen/Qwen3-32B"},
     "base": {"model": "CohereLabs/aya-23-8B", "parameters": 8_028_033_024},
     "optimisation": {
-        "pairs": 10_000,
+        "pairs": 4500,
         "most_tokens": 1024,
         "recipe": {"steps": 400, "learning_rate": 5e-6, **_LONG},
     },

@@ -43,9 +43,10 @@ class Base(Part):
 
 
 class Optimisation(Part):
-    """Best of n against reward models: ``pairs``, at most, of which one is trained; ``sizes`` = n."""
+    """Best of n against reward models: ``pairs`` of which each is trained (ties make none: about six an input are
+    left); ``sizes`` = n."""
 
-    pairs: int = Field(default=2500, gt=0)
+    pairs: int = Field(default=2000, gt=0)
     recipe: Recipe = Recipe(steps=300, rows=16, length=160, learning_rate=3e-3, checkpoint_every=100)
     most_tokens: int = Field(default=256, gt=0)
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
