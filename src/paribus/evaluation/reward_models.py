@@ -105,11 +105,10 @@ def prompt_of(pair: PreferencePair) -> Prompt:
     return Prompt(id=pair.prompt_id, language=pair.language, messages=pair.prompt, task=task, meta=pair.meta)
 
 
-def bare_prompt(pair: PreferencePair) -> Prompt:
-    """The pair's prompt without what its ``meta`` says about the label: keys that name a side, a margin or a winner."""
-    prompt = prompt_of(pair)
+def without_labels(prompt: Prompt) -> Prompt:
+    """The prompt without what its ``meta`` says about a label: keys that name a side, a margin or a winner."""
     kept = {key: value for key, value in prompt.meta.items() if not any(word in key.lower() for word in _TELLING)}
-    return prompt.model_copy(update={"meta": kept})
+    return prompt if len(kept) == len(prompt.meta) else prompt.model_copy(update={"meta": kept})
 
 
 def completion_id(prompt_id: str, text: str) -> str:
@@ -122,7 +121,7 @@ def sides(pairs: Sequence[PreferencePair]) -> tuple[list[Prompt], list[Completio
 
     Answers are named by ``completion_id``, their model is ``"answer"``, prompts are bare: nothing shows the label.
     """
-    prompts = [bare_prompt(pair) for pair in pairs]
+    prompts = [without_labels(prompt_of(pair)) for pair in pairs]
     answers = [
         [
             Completion(

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from paribus.errors import DataError
-from paribus.evaluation.reward_models import completion_id, prompt_of
+from paribus.evaluation.reward_models import completion_id, prompt_of, without_labels
 from paribus.feedback.critiques.critics import Critic
 from paribus.feedback.critiques.templates import content_key
 from paribus.records import Completion, Critique, PreferencePair, Prompt
-
-_LABELS = ("chosen", "rejected", "margin", "label", "preferred", "winner")
 
 
 def side_ids(pair: PreferencePair) -> tuple[str, str]:
@@ -25,12 +23,6 @@ def side_ids(pair: PreferencePair) -> tuple[str, str]:
     named = ((pair.meta.get("chosen_id"), pair.chosen), (pair.meta.get("rejected_id"), pair.rejected))
     first, second = (str(name) if name else completion_id(pair.prompt_id, text) for name, text in named)
     return first, second
-
-
-def without_labels(prompt: Prompt) -> Prompt:
-    """The prompt without anything in ``meta`` whose name says that it tells which answer is preferred."""
-    kept = {key: value for key, value in prompt.meta.items() if not any(word in key.lower() for word in _LABELS)}
-    return prompt if len(kept) == len(prompt.meta) else prompt.model_copy(update={"meta": kept})
 
 
 def answers_of(

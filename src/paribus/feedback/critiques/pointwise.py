@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from paribus.errors import DataError
+from paribus.evaluation.reward_models import without_labels
 from paribus.feedback.critiques.critics import Critic
-from paribus.feedback.critiques.joining import without_labels
 from paribus.records import Completion, Critique, Prompt
 
 Change = Literal["order", "company", "names", "marks"]
