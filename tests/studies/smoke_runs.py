@@ -39,3 +39,17 @@ def finished(study: str, folder: Path, *options: str) -> Path:
 def panels_of(study: Study, store: Path) -> dict[str, Panel]:
     """The panels of a whole smoke run, by id."""
     return {panel.id: panel for panel in read_result(study.plan(study.at("smoke")), Store(store)).panels}
+
+
+def published(store: Path) -> dict[str, int]:
+    """When each artifact of a store was published, by address."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in store.glob("artifacts/*/manifest.json")}
+
+
+def run_again(study: str, store: Path) -> dict[str, int]:
+    """What was published before a run that must end well and publish nothing: asserts that it did."""
+    before = published(store)
+    done = run(study, store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert published(store) == before
+    return before
